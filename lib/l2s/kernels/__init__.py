@@ -1,0 +1,1 @@
+"""Operators that several chapters share, each with a readable reference and a fast path."""

@@ -1,0 +1,1 @@
+"""Part one, selecting labels: one module a chapter."""
