@@ -47,7 +47,7 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
     tensor(3.)
     >>> dot(torch.ones(3), torch.ones(2))
     Traceback (most recent call last):
-    ValueError: dot: `b` has shape (2,), but needs the axes 'n' (given beside it: a of shape (3,))...
+    ValueError: dot: `b` has shape (2,), but needs the axes 'n' (given beside it: a of shape...
     """
     strict = jaxtyped(typechecker=beartype(conf=_CONFIGURATION))(function)
 
