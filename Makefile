@@ -1,0 +1,56 @@
+# A thin face: each target calls one tool, and the logic stands in book/tools/, one small script a file.
+# Start with `make book` and `make test`; `make` alone lists the targets.
+
+PYTHON ?= python3
+WORKERS ?= 2
+PY := .venv/bin/python
+READY := .venv/.installed
+
+# Two processes with a team of threads each fight over the cores: one thread a process is far faster.
+ONE_THREAD := OMP_NUM_THREADS=1 L2S_PROGRESS=0
+
+.DEFAULT_GOAL := help
+.PHONY: help book test run refresh new doctor bench serve lint test-colab clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) book/tools/install.py
+
+book: $(READY)  ## build the site, and say where to open it
+	$(PY) -m book.tools.build_site
+
+test: $(READY)  ## library tests, chapters through nbval, checks of the book [ARGS="-k words"]
+	$(ONE_THREAD) $(PY) -m pytest tests lib/l2s chapters --doctest-modules -n $(WORKERS) --dist loadfile \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout 100 $(ARGS)
+
+run: $(READY)  ## run a chapter with other parameters: CHAPTER=labels/contrastive PROFILE=full SEED=3 [ARGS="-p name value"]
+	$(PY) -m book.tools.run_chapter "$(CHAPTER)" --profile "$(PROFILE)" --seed "$(SEED)" $(ARGS)
+
+refresh: $(READY)  ## execute a chapter and store its outputs: CHAPTER=labels/contrastive (or all)
+	$(PY) -m book.tools.refresh "$(CHAPTER)"
+
+new: $(READY)  ## start a chapter: CHAPTER=part/slug [ARGS="--title 'Its title' --caption 'Title of a new part'"]
+	$(PY) -m book.tools.new_chapter "$(CHAPTER)" $(ARGS)
+
+doctor:  ## say in plain words what is missing or mismatched on this machine
+	@$(PYTHON) book/tools/doctor.py
+
+bench: $(READY)  ## run the benchmarks side by side [CHAPTER=labels/contrastive]
+	$(PY) -m book.tools.run_bench "$(CHAPTER)"
+
+serve: $(READY)  ## show the built site on this machine [ARGS="--port 8000"]
+	$(PY) -m book.tools.serve $(ARGS)
+
+lint: $(READY)  ## style, types and import arrows
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+test-colab: $(READY)  ## the chapters on Colab's own versions; downloads gigabytes
+	$(PY) -m book.tools.test_colab
+
+clean:  ## remove everything that make made, the environment included
+	rm -rf .venv .venv-colab _build _runs build dist lib/*.egg-info .*_cache
