@@ -1,0 +1,7 @@
+"""The claims ledger."""
+
+from sphinx.application import Sphinx
+
+
+def setup(app: Sphinx) -> None:
+    """Nothing yet."""
