@@ -13,6 +13,8 @@ import interpreters
 OLDEST = (3, 11)
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VENV = os.path.join(ROOT, ".venv")
+QUIET = ["-qq", "--disable-pip-version-check", "--no-input"]
+WHAT = ["-c", "constraints.txt", "-e", ".[book,test,teach,bench]"]
 
 
 def main():
@@ -26,11 +28,9 @@ def main():
             "Python could not make a virtual environment. On Debian and Ubuntu: "
             "apt install python3-venv, remove the folder .venv, and try again.",
         )
-    quiet = ["-qq", "--disable-pip-version-check", "--no-input"]
     print("Installing into .venv; the first time takes some minutes.", flush=True)
     _run(
-        [python, "-m", "pip", "install", *quiet, "-c", "constraints.txt"]
-        + ["-e", ".[book,test,teach,bench]"],
+        [python, "-m", "pip", "install", *QUIET, *WHAT],
         "The installation failed; pip's last lines above say why. `make doctor` looks at this "
         "machine, and book/setup.md lists common remedies.",
     )
@@ -40,8 +40,7 @@ def main():
 
 def too_old(version, better):
     """Return the sentence for a Python that is too old, naming a better one where there is one."""
-    needed = "%d.%d" % OLDEST
-    here = "%d.%d" % tuple(version[:2])
+    needed, here = (".".join(map(str, pair[:2])) for pair in (OLDEST, version))
     remedy = (
         f"Use the newer one that is here: make book PYTHON={better}"
         if better

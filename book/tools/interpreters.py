@@ -15,7 +15,7 @@ def find(minors):
     for minor in minors:
         for candidate in _candidates(minor):
             found = _ask(candidate)
-            if found is not None and found[0] == "3.%d" % minor:
+            if found is not None and found[0] == f"3.{minor}":
                 return found[1]
     return None
 
@@ -23,14 +23,14 @@ def find(minors):
 def _candidates(minor):
     home = os.path.expanduser("~")
     patterns = [
-        ".pyenv/versions/3.%d*/bin/python" % minor,
-        ".local/share/uv/python/cpython-3.%d*/bin/python3" % minor,
-        "miniforge3/envs/*/bin/python3.%d" % minor,
+        f".pyenv/versions/3.{minor}*/bin/python",
+        f".local/share/uv/python/cpython-3.{minor}*/bin/python3",
+        f"miniforge3/envs/*/bin/python3.{minor}",
     ]
     found = [
         path for pattern in patterns for path in sorted(glob.glob(os.path.join(home, pattern)))
     ]
-    return ["python3.%d" % minor, *found, "python3", "/usr/bin/python3.%d" % minor]
+    return [f"python3.{minor}", *found, "python3", f"/usr/bin/python3.{minor}"]
 
 
 def _ask(candidate):

@@ -1,0 +1,18 @@
+"""The cell that makes a notebook run where ``l2s`` is missing, such as in Colab."""
+
+from pathlib import Path
+
+from book.tools import layout
+
+_TEXT = """\
+import importlib.util
+
+if importlib.util.find_spec("l2s") is None:  # adds what is missing, leaves torch and numpy alone
+    %pip install -q "learning-to-select @ git+{url}@{branch}"
+"""
+
+
+def install_cell(root: Path = layout.ROOT) -> str:
+    """The source of the install cell, for the address that _config.yml gives."""
+    url, branch = layout.repository(root)
+    return _TEXT.format(url=url, branch=branch).rstrip("\n")

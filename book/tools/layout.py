@@ -1,0 +1,50 @@
+"""Where things stand: the paths of a chapter, the table of contents, the repository's address."""
+
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def chapters(root: Path = ROOT) -> list[str]:
+    """Names such as ``labels/contrastive``, one for each notebook under chapters/, sorted."""
+    found = (root / "chapters").glob("*/*.ipynb")
+    return sorted(path.relative_to(root / "chapters").with_suffix("").as_posix() for path in found)
+
+
+def notebook(name: str, root: Path = ROOT) -> Path:
+    """The notebook of a chapter; ends the program with the list of chapters if there is none."""
+    path = root / "chapters" / f"{name}.ipynb"
+    if name and path.is_file():
+        return path
+    known = "\n".join(f"  {known}" for known in chapters(root)) or "  (none yet)"
+    said = f"There is no chapter {name!r}." if name else "Say which chapter: CHAPTER=part/slug."
+    raise SystemExit(f"{said} The chapters that exist:\n{known}")
+
+
+def modules(name: str, root: Path = ROOT) -> list[Path]:
+    """The source files of a chapter's own module: one file, or the files of a package."""
+    stem = root / "lib" / "l2s" / name
+    return [stem.with_suffix(".py")] if not stem.is_dir() else sorted(stem.rglob("*.py"))
+
+
+def documents(root: Path = ROOT) -> list[str]:
+    """Every page of _toc.yml in reading order, such as ``chapters/labels/contrastive``."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    return [toc["root"], *_files(toc.get("parts", toc.get("chapters", [])))]
+
+
+def repository(root: Path = ROOT) -> tuple[str, str]:
+    """The address and the branch that _config.yml gives for the book."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return config["repository"]["url"], config["repository"]["branch"]
+
+
+def _files(entries: list[dict]) -> list[str]:
+    found = []
+    for entry in entries:
+        found += [entry["file"]] if "file" in entry else []
+        for inner in ("chapters", "sections"):
+            found += _files(entry.get(inner, []))
+    return found
