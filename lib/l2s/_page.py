@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 # Six colours with a contrast of at least 3 to 1 on white and on the dark page's ground (#14181e),
 # and a CIE Lab distance of at least 30 between any two under deuteranopia and protanopia.
 PALETTE = ("#693cff", "#c38700", "#00a587", "#a54b2d", "#7887ff", "#5a6996")
 
 # The grey that reads equally well on both grounds: no grey has more than 4.22 to 1 on each.
-INK = "#747982"
+INK = "#777c85"
 
 PIXELS_PER_INCH = 104  # a figure of the default width is 572 pixels wide on a wide page
 
@@ -32,6 +35,24 @@ def check_text(argument: str, value: str, remedy: str) -> None:
     """Raise ``ValueError`` where a text that a reader depends on is blank."""
     if not value.strip():
         raise ValueError(f"`{argument}` is {value!r}, but must say something. {remedy}")
+
+
+def numbers(argument: str, values: Any) -> NDArray[np.float64]:
+    """Convert to a float array, or raise ``ValueError`` where there is anything but numbers."""
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{argument}` is {values!r}, which is no array of numbers ({error}). "
+            "Pass numbers, in rows of equal length."
+        ) from None
+    wrong = int((~np.isfinite(array)).sum())
+    if wrong:
+        raise ValueError(
+            f"`{argument}` holds {wrong} values that are NaN or infinite, out of {array.size}. "
+            "Find the run that made them, or leave its point out and say so."
+        )
+    return array
 
 
 def image(source: str | bytes, *, alt: str, size: tuple[int, int], extra: str = "") -> str:

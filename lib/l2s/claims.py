@@ -6,6 +6,7 @@ the paper. Each claim leaves a card for the reader and a JSON output for the led
 """
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -72,7 +73,7 @@ def claim(
     verdict: str,
     measured: Mapping[str, Any] | None = None,
     holds: bool | np.bool_ | None = None,
-    seeds: Sequence[int] = (),
+    seeds: Sequence[int | np.integer] | np.ndarray = (),
     setting: str = "",
     reason: str = "",
 ) -> Claim:
@@ -112,15 +113,19 @@ def claim(
     """
     checks.one_of("verdict", verdict, VERDICTS)
     _page.check_name("id", id)
-    for name, text in (("paper", paper), ("statement", statement), ("paper_value", paper_value)):
-        _page.check_text(name, str(text), "A reader of the ledger needs it.")
+    for name, text in (("statement", statement), ("paper_value", str(paper_value))):
+        _page.check_text(name, text, "A reader of the ledger needs it.")
+    _check_key(paper)
     _check_verdict(verdict, measured, holds, reason)
+    _check_seeds(seeds)
     made = Claim(
         id=id,
         paper=paper,
         statement=statement,
         paper_value=str(paper_value),
-        measured=tuple(_measurement(*item, seeds) for item in (measured or {}).items()),
+        measured=tuple(
+            _measurement(name, values, len(seeds)) for name, values in (measured or {}).items()
+        ),
         holds=None if holds is None else bool(holds),
         verdict=verdict,
         seeds=tuple(int(seed) for seed in seeds),
@@ -133,14 +138,13 @@ def claim(
     return made
 
 
-@checks.typed
-def mean_sd(values: Sequence[float] | np.ndarray) -> str:
+def mean_sd(values: Any) -> str:
     """Write values, one for each seed, as text: the mean to the digits that the spread allows.
 
     The standard deviation has two significant digits, and the mean ends where it ends.
 
     Args:
-        values: Finite numbers, at least one.
+        values: Finite numbers, shape (seeds,), at least one.
 
     Returns:
         For example ``0.417 ± 0.012 (sd, 3 seeds)``.
@@ -157,7 +161,12 @@ def mean_sd(values: Sequence[float] | np.ndarray) -> str:
     >>> mean_sd([2e-7, 3e-7])
     '2.50e-07 ± 7.1e-08 (sd, 2 seeds)'
     """
-    return _measurement("values", values, range(len(values))).text
+    array = _page.numbers("values", values)
+    if array.ndim != 1 or not array.size:
+        raise ValueError(
+            f"`values` has shape {array.shape}, but (seeds,) is needed. Pass one value a seed."
+        )
+    return _reduced("values", array).text
 
 
 def _check_verdict(verdict: str, measured: object, holds: object, reason: str) -> None:
@@ -176,23 +185,41 @@ def _check_verdict(verdict: str, measured: object, holds: object, reason: str) -
         )
 
 
-def _measurement(name: str, values: Any, seeds: Sequence[int]) -> Measurement:
-    """Reduce a number, or one number for each seed, to mean, standard deviation and text."""
-    array = np.asarray(values, dtype=float)
-    if array.ndim > 1 or array.size == 0:
+def _check_key(paper: str) -> None:
+    if not re.fullmatch(r"[A-Za-z][\w:.-]*", paper):
         raise ValueError(
-            f"`measured[{name!r}]` has shape {array.shape}. "
+            f"`paper` is {paper!r}, but must be a BibTeX key. Pass one of book/references.bib."
+        )
+
+
+def _check_seeds(seeds: Sequence[int | np.integer] | np.ndarray) -> None:
+    repeated = sorted({int(seed) for seed in seeds if list(seeds).count(seed) > 1})
+    if repeated:
+        raise ValueError(
+            f"`seeds` repeats {repeated}, but a run repeated adds nothing. Pass each seed once."
+        )
+
+
+def _measurement(name: str, values: Any, seeds: int) -> Measurement:
+    """Check a number, or a sequence with one for each seed, and reduce it."""
+    argument = f"measured[{name!r}]"
+    _page.check_text("measured", name, "Name each quantity.")
+    array = _page.numbers(argument, values)
+    if array.ndim > 1 or not array.size:
+        raise ValueError(
+            f"`{argument}` has shape {array.shape}. "
             "Pass a number, or a sequence with one number for each seed."
         )
-    if array.ndim == 1 and len(array) != len(seeds):
+    if array.ndim == 1 and len(array) != seeds:
         raise ValueError(
-            f"`measured[{name!r}]` has {len(array)} values, but `seeds` has {len(seeds)}. "
+            f"`{argument}` has {len(array)} values, but `seeds` has {seeds}. "
             "Pass the seeds of exactly these values."
         )
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"`measured[{name!r}]` is {values!r}, which is not finite. Find the run that made it."
-        )
+    return _reduced(name, array)
+
+
+def _reduced(name: str, array: np.ndarray) -> Measurement:
+    """Mean, standard deviation over the seeds and both as text."""
     count = array.size
     mean = float(array.mean())
     sd = float(array.std(ddof=1)) if count > 1 else None
@@ -245,15 +272,20 @@ def _four_digits(value: float) -> float:
 def _rows(made: Claim) -> list[tuple[str, str]]:
     """What stands on the card below the verdict and the finding, without empty entries."""
     measured = "; ".join(f"{item.name} {item.text}" for item in made.measured)
-    seeds = ", ".join(str(seed) for seed in made.seeds)
     rows = [
         ("Paper", f"{made.paper}: {made.paper_value}"),
         ("Measured", measured),
-        ("Seeds", seeds),
+        ("Seeds", _seeds_text(made.seeds)),
         ("Setting", made.setting),
         ("Reason", made.reason),
     ]
     return [(head, text) for head, text in rows if text]
+
+
+def _seeds_text(seeds: tuple[int, ...]) -> str:
+    if len(seeds) > 3 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(str(seed) for seed in seeds)
 
 
 def _heading(made: Claim) -> str:
@@ -274,6 +306,7 @@ def _card(made: Claim) -> str:
         f'<div class="l2s-claim" id="claim-{made.id}" style="border:1px solid {color};'
         "border-left-width:6px;border-radius:4px;padding:.6em .9em;margin:.8em 0;"
         'max-width:46em;font-size:.9em;line-height:1.5;overflow-wrap:anywhere">'
-        f"<div><b>{html.escape(_heading(made))}</b> · <code>{made.id}</code></div>"
+        f"<div><b>{html.escape(_heading(made))}</b> · "
+        f'<span style="font-family:monospace">{made.id}</span></div>'
         f"<div>{html.escape(made.statement)}</div>{rows}</div>"
     )

@@ -11,7 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from l2s import _page, checks, plot
+from l2s import _page, checks
+from l2s.plot import image
 
 __all__ = ["live", "stepper"]
 
@@ -62,6 +63,7 @@ def stepper(
     Raises:
         ValueError: If counts or sizes do not fit, a text is blank, or the output is above 700 kB.
 
+    >>> from l2s import plot
     >>> pictures = [plot.figure()[0] for _ in range(2)]
     >>> stepper(pictures, values=["τ = 0.1"], label="τ", alt="...", name="tau", caption="...")
     Traceback (most recent call last):
@@ -71,10 +73,10 @@ def stepper(
     _page.display(markup, text)
     for frame in frames:
         if isinstance(frame, Figure):
-            plot.close(frame)
+            image.close(frame)
 
 
-def live(function: Callable[..., Any], **controls: Any) -> Any:
+def live(function: Callable[..., Any], /, **controls: Any) -> Any:
     """Recompute a function as its controls move, in a running kernel.
 
     A thin name for ``ipywidgets.interact``: a number, a pair (low, high), a list or a widget for
@@ -127,7 +129,8 @@ def _stepper(
         f'{_STYLE}{pictures}<div style="display:flex;flex-wrap:wrap;gap:.3em .8em;'
         f'align-items:center"><label for="{control}" hidden>{html.escape(label)}</label>'
         f'<input type="range" id="{control}" min="0" max="{count - 1}" value="{start}" '
-        f'autocomplete="off" aria-valuetext="{value}" oninput="{html.escape(_ONINPUT)}" hidden>'
+        f'autocomplete="off" style="flex:1;min-width:9em;max-width:20em;height:1.7em" '
+        f'aria-valuetext="{value}" oninput="{html.escape(_ONINPUT)}" hidden>'
         f'<output for="{control}">{value}</output></div>'
     )
     markup = _page.framed(inside, kind="l2s-stepper", name=name, caption=caption)
@@ -157,21 +160,21 @@ def _pictures(
     for place, (frame, alt, value) in enumerate(zip(frames, alts, shown, strict=True)):
         extra = f' data-value="{html.escape(value)}"'
         extra += f' onload="{html.escape(_ONLOAD)}"' if place == start else " hidden"
-        source = frame if isinstance(frame, bytes) else plot.svg(frame)
+        source = frame if isinstance(frame, bytes) else image.svg(frame)
         images.append(_page.image(source, alt=alt, size=sizes[place], extra=extra))
     return "".join(images)
 
 
 def _size(frame: Figure | bytes) -> tuple[int, int]:
     if isinstance(frame, Figure):
-        return plot.page_size(frame)
+        return image.page_size(frame)
     if not frame.startswith(b"\x89PNG\r\n\x1a\n") or len(frame) < 24:
         raise ValueError(
             f"`frames` holds bytes that begin with {frame[:8]!r}, which is no PNG. "
             "Pass figures, or bytes from plot.png."
         )
     width, height = struct.unpack(">II", frame[16:24])
-    scale = _page.PIXELS_PER_INCH / plot.DPI
+    scale = _page.PIXELS_PER_INCH / image.DPI
     return round(width * scale), round(height * scale)
 
 
