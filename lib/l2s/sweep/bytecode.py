@@ -1,0 +1,67 @@
+"""What a compiled function does, without where it stands: no line, comment, docstring or file."""
+
+import dis
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any, NamedTuple
+
+_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME"}
+_ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
+_CONSTANT = frozenset(dis.hasconst)
+_LOCAL = frozenset([*dis.haslocal, *dis.hasfree])
+
+
+class Word(NamedTuple):
+    """Something to hash as it is."""
+
+    text: str
+
+
+class Constant(NamedTuple):
+    """A constant, which may be the code of an inner function."""
+
+    value: Any
+
+
+class Name(NamedTuple):
+    """A global name with the attributes that are read from it at once: ``module.helper``."""
+
+    parts: tuple[str, ...]
+
+
+class Import(NamedTuple):
+    """An import statement inside the function."""
+
+    module: str
+    level: int
+    names: tuple[str, ...]
+
+
+def read(code: CodeType) -> Iterator[Word | Constant | Name | Import]:
+    """Take a function's code apart.
+
+    Constants are named where they are used, and not by their table: a docstring stands in the
+    table alone. Local variables are numbered.
+    """
+    arguments = code.co_argcount + code.co_kwonlyargcount
+    shape = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    yield Word(repr((shape, code.co_varnames[:arguments], code.co_exceptiontable)))
+    steps = list(dis.get_instructions(code))
+    for place, step in enumerate(steps):
+        if step.opcode in _CONSTANT:
+            yield Word(step.opname)
+            yield Constant(step.argval)
+            continue
+        yield Word(f"{step.opname} {step.arg if step.opcode in _LOCAL else step.argval!r}")
+        if step.opname in _GLOBAL:
+            yield Name((step.argval, *_attributes(steps, place + 1)))
+        elif step.opname == "IMPORT_NAME":
+            level, names = steps[place - 2].argval, steps[place - 1].argval
+            yield Import(step.argval, level, names or ())
+
+
+def _attributes(steps: list[dis.Instruction], start: int) -> Iterator[str]:
+    for step in steps[start:]:
+        if step.opname not in _ATTRIBUTE:
+            return
+        yield step.argval
