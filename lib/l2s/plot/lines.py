@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
@@ -101,6 +102,7 @@ def label_lines(axes: Axes, *, gap: float = 1.15) -> None:
     step = gap * LABEL_SIZE * 1.2
     wanted = np.array([(y - box.y0) * points for _, y in ends])
     heights = _spaced(wanted, step, box.height * points)
+    beside = axes.transAxes + ScaledTranslation(8 / 72, 0, parent.dpi_scale_trans)
     for line, (x, y), height in zip(lines, ends, heights, strict=True):
         moved = abs(height - (y - box.y0) * points) > step / 4
         away = (box.x1 - x) * points > 24
@@ -108,8 +110,8 @@ def label_lines(axes: Axes, *, gap: float = 1.15) -> None:
             str(line.get_label()),
             xy=tuple(axes.transAxes.inverted().transform((x, y))),
             xycoords="axes fraction",
-            xytext=(1 + 8 / (box.width * points), height / (box.height * points)),
-            textcoords="axes fraction",
+            xytext=(1, height / (box.height * points)),
+            textcoords=beside,
             color=line.get_color(),
             fontsize=LABEL_SIZE,
             va="center",
@@ -129,6 +131,8 @@ def _checked_samples(x: Any, samples: Any) -> tuple[NDArray[np.float64], NDArray
             f"`x` has shape {positions.shape} and `samples` {values.shape}, but (points,) and "
             "(points, seeds) are needed. Transpose samples if its first axis holds the seeds."
         )
+    if not positions.size:
+        raise ValueError("`x` is empty. Pass at least one point.")
     if values.shape[1] < 2:
         raise ValueError(
             f"`samples` has {values.shape[1]} seeds, and one seed has no spread. "
@@ -155,12 +159,14 @@ def _look(color: str | None) -> dict[str, Any]:
 
 
 def _right_end(axes: Axes, line: Line2D) -> tuple[float, float]:
-    """The line's rightmost point on the screen."""
+    """The line's rightmost point on the screen, among those within the limits of x if any is."""
     places = line.get_transform().transform(line.get_xydata())
     places = places[np.isfinite(places).all(axis=1)]
     if not len(places):
         raise ValueError(f"The line {line.get_label()!r} has no finite point. Give it data.")
-    x, y = places[places[:, 0].argmax()]
+    box = axes.get_window_extent()
+    within = places[(places[:, 0] >= box.x0 - 1) & (places[:, 0] <= box.x1 + 1)]
+    x, y = max(within if len(within) else places, key=lambda place: place[0])
     return float(x), float(y)
 
 
