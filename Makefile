@@ -50,7 +50,7 @@ lint: $(READY)  ## style, types and import arrows
 	.venv/bin/lint-imports
 
 test-colab: $(READY)  ## the chapters on Colab's own versions; downloads gigabytes
-	$(PY) -m book.tools.test_colab
+	$(PY) -m book.tools.try_colab
 
 clean:  ## remove everything that make made, the environment included
 	rm -rf .venv .venv-colab _build _runs build dist lib/*.egg-info .*_cache

@@ -20,7 +20,7 @@ WHAT = ["-c", "constraints.txt", "-e", ".[book,test,teach,bench]"]
 def main():
     """Make or update .venv, then leave the stamp that the Makefile looks for."""
     if sys.version_info < OLDEST:
-        sys.exit(too_old(sys.version_info, interpreters.find(range(14, OLDEST[1] - 1, -1))))
+        sys.exit(too_old(sys.version_info, interpreters.find(range(OLDEST[1], 16))))
     python = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin", "python")
     if not os.path.exists(python):
         _run(

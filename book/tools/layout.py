@@ -6,6 +6,12 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# The library's modules below the chapters, as the import contracts in pyproject.toml list them.
+FLOORS = {
+    *("checks", "claims", "data", "kernels", "maths", "metrics"),
+    *("plot", "sweep", "train", "widgets"),
+}
+
 
 def chapters(root: Path = ROOT) -> list[str]:
     """Names such as ``labels/contrastive``, one for each notebook under chapters/, sorted."""

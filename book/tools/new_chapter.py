@@ -17,10 +17,6 @@ from book.tools import layout
 from book.tools.install_cell import install_cell
 
 TEMPLATES = Path(__file__).parent / "templates"
-FLOORS = {
-    *("checks", "claims", "data", "kernels", "maths", "metrics"),
-    *("plot", "sweep", "train", "widgets"),
-}
 
 
 def main() -> None:
@@ -102,7 +98,7 @@ def _checked(chapter: str, root: Path) -> tuple[str, str]:
     for name in (part, slug):
         if keyword.iskeyword(name):
             sys.exit(f"{name!r} is a word of Python's own, so no module can have it as its name.")
-    if part in FLOORS:
+    if part in layout.FLOORS:
         sys.exit(f"{part!r} is a module below the chapters, so no part can be called that.")
     for other in layout.chapters(root):
         if other.split("/")[1] == slug:

@@ -145,8 +145,8 @@ def _strip(notebook: NotebookNode) -> None:
 
 
 def _versions() -> dict[str, str]:
-    packages = {"l2s": "learning-to-select", "numpy": "numpy", "torch": "torch"}
-    found = {name: importlib.metadata.version(package) for name, package in packages.items()}
+    packages = ("learning-to-select", "matplotlib", "numpy", "torch")
+    found = {package: importlib.metadata.version(package) for package in packages}
     # A build's label (2.13.0+cpu) tells the machine, not the version.
     public = {name: text.partition("+")[0] for name, text in found.items()}
     return {**public, "python": ".".join(platform.python_version_tuple()[:2])}
