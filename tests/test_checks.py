@@ -53,6 +53,12 @@ def test_a_misfit_is_named_with_its_value_and_the_remedy(arguments, error, words
         assert word in str(caught.value)
 
 
+def test_a_large_value_is_shown_in_short():
+    with pytest.raises(TypeError, match="`query` is array.*torch.as_tensor") as caught:
+        pair(GOOD.new_ones(50, 50).numpy(), GOOD)
+    assert len(str(caught.value)) < 250
+
+
 def test_a_missing_argument_keeps_pythons_own_message():
     with pytest.raises(TypeError, match="key"):
         pair(GOOD)
@@ -72,6 +78,13 @@ def test_positive(value):
     with pytest.raises(ValueError, match=r"`temperature` is .*must be finite and above 0.*Pass"):
         checks.positive("temperature", value)
     checks.positive("temperature", 0.1)
+
+
+@pytest.mark.parametrize("value", [-1e-9, float("nan"), float("inf")])
+def test_not_negative(value):
+    with pytest.raises(ValueError, match=r"`noise` is .*must be finite and at least 0.*Pass"):
+        checks.not_negative("noise", value)
+    checks.not_negative("noise", 0)
 
 
 def test_finite_counts_what_is_wrong_and_forgives_an_overflowing_sum():

@@ -8,6 +8,7 @@ A wrong type or dtype is a ``TypeError``; a wrong shape or value is a ``ValueErr
 import functools
 import inspect
 import math
+import reprlib
 import typing
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar
@@ -74,6 +75,14 @@ def positive(name: str, value: float) -> None:
         )
 
 
+def not_negative(name: str, value: float) -> None:
+    """Raise ``ValueError`` unless ``value`` is a finite number, 0 or above."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(
+            f"`{name}` is {value!r}, but must be finite and at least 0. Pass 0 or more."
+        )
+
+
 def at_least(name: str, value: int, minimum: int, remedy: str) -> None:
     """Raise ``ValueError`` with the given remedy where ``value`` is below ``minimum``."""
     if value < minimum:
@@ -117,6 +126,14 @@ def same_dtype(**tensors: Tensor) -> None:
         raise TypeError(f"{found}; they must share one dtype. Convert one with .to(other.dtype).")
 
 
+def same_device(**tensors: Tensor) -> None:
+    """Raise ``ValueError`` unless all tensors are on one device."""
+    devices = {name: tensor.device for name, tensor in tensors.items()}
+    if len(set(devices.values())) > 1:
+        found = ", ".join(f"`{name}` is on {device}" for name, device in devices.items())
+        raise ValueError(f"{found}; they must share one device. Move one with .to(other.device).")
+
+
 def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
@@ -146,14 +163,14 @@ def _misfit(function: str, name: str, value: object, hint: Any, shapes: list[str
     arrays = [option for option in (hint, *typing.get_args(hint)) if hasattr(option, "dim_str")]
     if not arrays:
         return TypeError(
-            f"{function}: `{name}` is {value!r} of type {type(value).__name__}, "
+            f"{function}: `{name}` is {reprlib.repr(value)} of type {type(value).__name__}, "
             f"but must be {_type_name(hint)}. Pass a value of that type."
         )
     axes = " or ".join(repr(array.dim_str) for array in arrays)
     if not isinstance(value, Tensor):
         return TypeError(
-            f"{function}: `{name}` is {value!r} of type {type(value).__name__}, but must be a "
-            f"tensor with the axes {axes}. Wrap it with torch.as_tensor(...)."
+            f"{function}: `{name}` is {reprlib.repr(value)} of type {type(value).__name__}, but "
+            f"must be a tensor with the axes {axes}. Wrap it with torch.as_tensor(...)."
         )
     dtypes = [dtype for array in arrays for dtype in array.dtypes]
     if _short(value.dtype) not in dtypes:

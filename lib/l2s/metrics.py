@@ -22,18 +22,19 @@ _ROWS_AT_ONCE = 1024  # test rows whose distances are held at once in knn_accura
 
 
 @checks.typed
+@torch.no_grad()
 def linear_r2(
     train_features: Float[Tensor, "train dim"],
     train_targets: Float[Tensor, "train target"] | Float[Tensor, " train"],
     test_features: Float[Tensor, "test dim"],
     test_targets: Float[Tensor, "test target"] | Float[Tensor, " test"],
 ) -> float:
-    r"""Return the test $R^2$ of the best linear map, with intercept, from features to targets.
+    r"""Return the test R^2 of the best linear map, with intercept, from features to targets.
 
     The map is the least-squares fit on the training rows (the one of smallest norm where several
-    fit equally well). With test residuals $r_{ij}$ and the mean $\bar y_j$ of the *test* targets,
+    fit equally well). With the test residuals r and the mean of the *test* targets,
 
-    $$R^2 = 1 - \frac{\sum_{ij} r_{ij}^2}{\sum_{ij} (y_{ij} - \bar y_j)^2} .$$
+    .. math:: R^2 = 1 - \frac{\sum_{ij} r_{ij}^2}{\sum_{ij} (y_{ij} - \bar y_j)^2}.
 
     Several targets are pooled in both sums, so each counts by its variance: scikit-learn's
     ``r2_score(..., multioutput="variance_weighted")``. The sums are taken in float64.
@@ -49,16 +50,15 @@ def linear_r2(
 
     Raises:
         ValueError: Fewer than 2 rows, shapes that do not match, NaN, or test targets that are all
-            equal (then $R^2$ is not defined).
+            equal (then R^2 is not defined).
 
     >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
     >>> y = x @ torch.tensor([[1.0], [2.0], [3.0]]) + 4
     >>> round(linear_r2(x[:50], y[:50], x[50:], y[50:]), 6)
     1.0
     """
-    _check_features(train_features, test_features, minimum=2)
-    checks.finite("train_targets", train_targets)
-    checks.finite("test_targets", test_targets)
+    _check_rows(2, train_features=train_features, test_features=test_features)
+    _check_rows(2, train_targets=train_targets, test_targets=test_targets)
     if train_targets.ndim != test_targets.ndim:
         raise ValueError(
             f"`test_targets` has shape {tuple(test_targets.shape)}, but `train_targets` has "
@@ -66,17 +66,18 @@ def linear_r2(
         )
     inputs, outputs = train_features.double(), _columns(train_targets)
     truth = _columns(test_targets)
-    total = (truth - truth.mean(0)).square().sum()
-    if total == 0:
+    if (truth == truth[0]).all():
         raise ValueError(
             "`test_targets` are all equal, so R^2 is not defined. Pass targets that vary."
         )
     weights = torch.linalg.pinv(inputs - inputs.mean(0)) @ (outputs - outputs.mean(0))
     fitted = (test_features.double() - inputs.mean(0)) @ weights + outputs.mean(0)
+    total = (truth - truth.mean(0)).square().sum()
     return float(1 - (truth - fitted).square().sum() / total)
 
 
 @checks.typed
+@torch.no_grad()
 def linear_probe(
     train_features: Float[Tensor, "train dim"],
     train_labels: Int[Tensor, " train"],
@@ -92,9 +93,9 @@ def linear_probe(
     Features are standardised with the training rows' mean and standard deviation (a constant
     feature is only centred). The probe minimises
 
-    $$\sum_i -\log p(y_i \mid x_i) + \frac{1}{2C} \lVert W \rVert^2$$
+    .. math:: \sum_i -\log p(y_i \mid x_i) + \frac{1}{2C} \lVert W \rVert^2,
 
-    with the intercept left free. With a validation split, $C$ is the value of the grid with the
+    with the intercept left free. With a validation split, C is the value of the grid with the
     highest validation accuracy, the smallest one where several tie; the probe is not refitted on
     the validation rows.
 
@@ -106,8 +107,8 @@ def linear_probe(
             an error.
         validation_features: Floating, of shape (validation, dim), or None.
         validation_labels: Integers, of shape (validation,), or None.
-        inverse_penalties: The grid of $C > 0$. None means 1.0 without a validation split, and
-            ``PROBE_GRID`` with one.
+        inverse_penalties: The grid of C, each above 0. None means 1.0 without a validation split,
+            and ``PROBE_GRID`` with one.
 
     Returns:
         The share of test rows that are classified correctly, from 0 to 1.
@@ -121,7 +122,7 @@ def linear_probe(
     >>> linear_probe(x, y, torch.tensor([[0.5], [3.0]]), torch.tensor([0, 0]))
     0.5
     """
-    _check_features(train_features, test_features)
+    _check_rows(1, train_features=train_features, test_features=test_features)
     grid = _penalties(inverse_penalties, validation_features, validation_labels)
     if len(train_labels.unique()) < 2:
         raise ValueError(
@@ -138,13 +139,14 @@ def linear_probe(
     probes = [_fitted(inputs, train_labels, penalty) for penalty in grid]
     best = probes[0]
     if validation_features is not None and validation_labels is not None:
-        checks.finite("validation_features", validation_features)
+        _check_rows(1, validation_features=validation_features)
         rows = scaled(validation_features)
         best = max(probes, key=lambda probe: _share_right(probe, rows, validation_labels))
     return _share_right(best, scaled(test_features), test_labels)
 
 
 @checks.typed
+@torch.no_grad()
 def knn_accuracy(
     train_features: Float[Tensor, "train dim"],
     train_labels: Int[Tensor, " train"],
@@ -179,7 +181,7 @@ def knn_accuracy(
     >>> knn_accuracy(x, y, torch.tensor([[2.0, 0.0], [0.0, 5.0]]), torch.tensor([7, 3]), k=1)
     1.0
     """
-    _check_features(train_features, test_features)
+    _check_rows(1, train_features=train_features, test_features=test_features)
     checks.one_of("metric", metric, ("cosine", "euclidean"))
     checks.in_range("k", k, 1, len(train_features))
     if metric == "cosine":
@@ -200,10 +202,10 @@ def _columns(targets: Tensor) -> Tensor:
     return targets.double().reshape(len(targets), -1)
 
 
-def _check_features(train: Tensor, test: Tensor, minimum: int = 1) -> None:
-    for name, features in (("train_features", train), ("test_features", test)):
-        checks.at_least(f"len({name})", len(features), minimum, "Pass more rows.")
-        checks.finite(name, features)
+def _check_rows(minimum: int, **features: Tensor) -> None:
+    for name, rows in features.items():
+        checks.at_least(f"len({name})", len(rows), minimum, "Pass more rows.")
+        checks.finite(name, rows)
 
 
 def _check_directions(**features: Tensor) -> None:

@@ -163,26 +163,26 @@ def fit(
 def cosine_with_warmup(
     optimizer: Optimizer, *, steps: int, warmup: int = 0, floor: float = 0.0
 ) -> LambdaLR:
-    r"""Raise the learning rate in a line for ``warmup`` steps, then lower it along a cosine.
+    r"""Raise the learning rate in a line for the warmup, then lower it along a cosine.
 
-    With the optimizer's own rate $\eta$, warmup $w$, steps $T$ and floor $f$, step $t$ uses
+    With the optimizer's own rate :math:`\eta`, warmup w, T steps and floor f, step t uses
 
-    $$\eta \frac{t + 1}{w} \quad (t < w), \qquad
-      \eta \left(f + (1 - f)\, \frac{1 + \cos(\pi (t - w)/(T - w))}{2}\right) \quad (t \ge w),$$
+    .. math::
+        \eta\, \frac{t + 1}{w} \quad (t < w), \qquad
+        \eta \left(f + (1 - f)\, \frac{1 + \cos(\pi (t - w)/(T - w))}{2}\right) \quad (t \ge w),
 
-    and $\eta f$ from step $T$ on.
+    and :math:`\eta f` from step T on.
 
     Args:
         optimizer: Its learning rates are the peaks.
-        steps: $T$, at least 1.
-        warmup: $w$, from 0 to ``steps``.
-        floor: $f$, the share of the peak that is left at the end; 0 to 1.
+        steps: T, at least 1.
+        warmup: w, from 0 to ``steps``.
+        floor: f, the share of the peak that is left at the end; 0 to 1.
 
     Raises:
         ValueError: A value is out of its range.
 
-    Source:
-        Loshchilov and Hutter (2017), SGDR, equation 5, without restarts.
+    Source: Loshchilov and Hutter (2017), SGDR, equation 5, without restarts.
 
     >>> sgd = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.4)
     >>> schedule = cosine_with_warmup(sgd, steps=6, warmup=2)

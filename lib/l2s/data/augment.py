@@ -37,7 +37,7 @@ def two_view(
     Each strength may be 0, which switches that part off. Mirroring is left out on purpose: a
     mirrored digit is another thing. The defaults suit 8 x 8 digits with values in [0, 1].
 
-    **Ground truth.** Row i of both views comes from image i, so a pair shares the image and
+    **Ground truth:** row i of both views comes from image i, so a pair shares the image and
     everything about it (its class, its writer); the two augmentations are independent.
 
     Args:
@@ -96,11 +96,7 @@ def _check(
         )
     checks.finite("images", images)
     for name, value in (("shift", shift), ("scaling", scaling), ("noise", noise)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(
-                f"`{name}` is {value!r}, but must be finite and at least 0. "
-                "Pass 0 to switch it off."
-            )
+        checks.not_negative(name, value)
     checks.in_range("rotation", rotation, 0, 180)
     checks.in_range("occlusion", occlusion, 0, min(images.shape[-2:]))
 

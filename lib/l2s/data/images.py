@@ -42,16 +42,15 @@ def digits(*, generator: torch.Generator | None = None) -> Digits:
     each), the training split the other 1197. The splits are always the same unless a generator
     asks for others. Nothing is downloaded.
 
-    **Ground truth.** The label that the writer was asked to write. The same writers occur in all
+    **Ground truth:** the label that the writer was asked to write. The same writers occur in all
     splits, so a test accuracy says nothing about a new writer.
 
     Args:
         generator: None gives the book's fixed splits; a generator draws other splits of the same
             sizes.
 
-    Source:
-        Alpaydin and Kaynak (1998), Optical recognition of handwritten digits, UCI Machine
-        Learning Repository; the copy in ``sklearn.datasets.load_digits``.
+    Source: the copy in ``sklearn.datasets.load_digits`` of Alpaydin and Kaynak (1998), bibliography
+    key ``alpaydin1998``.
 
     >>> data = digits()
     >>> len(data.train), len(data.validation), len(data.test)

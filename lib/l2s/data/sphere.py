@@ -17,29 +17,32 @@ _WEIGHT_SCALE = 1.5  # the standard deviation of a mixing weight, times sqrt(fan
 class SpherePairs(NamedTuple):
     """Two observations of nearly the same latent, and that latent."""
 
-    view_a: Float[Tensor, "samples observed"]  # the observation of `latents`
-    view_b: Float[Tensor, "samples observed"]  # the observation of the perturbed latents
-    latents: Float[Tensor, "samples latent"]  # unit rows: what an encoder should recover
+    #: The observation of the latents.
+    view_a: Float[Tensor, "samples observed"]
+    #: The observation of the moved latents.
+    view_b: Float[Tensor, "samples observed"]
+    #: Unit rows: what an encoder should recover.
+    latents: Float[Tensor, "samples latent"]
 
 
 @dataclass(frozen=True, eq=False)
 class SphereWorld:
-    r"""A fixed nonlinear world seen through observations of latents on a unit sphere.
+    r"""A fixed nonlinear world, seen through observations of latents on a unit sphere.
 
-    A latent $z$ is uniform on the sphere $S^{k-1}$. It is observed as
+    A latent z is uniform on the unit sphere in k dimensions. It is observed as
 
-    $$x = \tanh(\sqrt{k}\, z M_1)\, M_2 ,$$
+    .. math:: x = \tanh(\sqrt{k}\, z M_1)\, M_2,
 
-    where the factor $\sqrt k$ gives the entries of $z$ unit variance. A positive pair observes
-    $z$ and $z' = (z + \sigma\epsilon) / \lVert z + \sigma\epsilon\rVert$.
+    where the factor :math:`\sqrt k` gives the entries of z unit variance. A positive pair observes
+    z and :math:`z' = (z + \sigma\epsilon) / \lVert z + \sigma\epsilon\rVert`.
 
-    **Ground truth.** The generating latent of every observation, up to a rotation that no
-    contrastive loss can see: score an encoder by a linear map to ``latents``
-    (``l2s.metrics.linear_r2``). The mixing is fixed, smooth and (almost surely) one to one.
+    **Ground truth:** the latent behind every observation, up to a rotation, which no contrastive
+    loss can see. So an encoder is scored by the best linear map from its output to the latents
+    (``l2s.metrics.linear_r2``).
 
     Attributes:
-        inner: $M_1$, of shape (latent, observed), float32.
-        outer: $M_2$, of shape (observed, observed), float32.
+        inner: :math:`M_1`, of shape (latent, observed), float32.
+        outer: :math:`M_2`, of shape (observed, observed), float32.
     """
 
     inner: Float[Tensor, "latent observed"]
@@ -59,8 +62,8 @@ class SphereWorld:
             ValueError: ``samples`` is below 1.
 
         >>> world = sphere_world(generator=torch.Generator().manual_seed(0))
-        >>> world.latents(3).norm(dim=1)
-        tensor([1.0000, 1.0000, 1.0000])
+        >>> torch.allclose(world.latents(3).norm(dim=1), torch.ones(3))
+        True
         """
         checks.at_least("samples", samples, 1, "Ask for one latent or more.")
         return normalize(torch.randn(samples, len(self.inner), generator=generator), dim=1)
@@ -108,29 +111,26 @@ class SphereWorld:
         >>> view_a.shape, view_b.shape, latents.shape
         (torch.Size([8, 20]), torch.Size([8, 20]), torch.Size([8, 5]))
         """
-        checks.in_range("noise", noise, 0.0, _LARGEST)
+        checks.not_negative("noise", noise)
         latents = self.latents(samples, generator=generator)
         moved = latents + noise * torch.randn(latents.shape, generator=generator)
         both = self.observe(torch.cat([latents, normalize(moved, dim=1)]))
         return SpherePairs(both[:samples], both[samples:], latents)
 
 
-_LARGEST = torch.finfo(torch.float32).max
-
-
 @checks.typed
 def sphere_world(
     *, generator: torch.Generator | None = None, latent_dim: int = 5, observed_dim: int = 20
 ) -> SphereWorld:
-    r"""Draw a world: Gaussian mixing matrices $M_1$ and $M_2$, then fixed.
+    r"""Draw a world: two Gaussian mixing matrices, which then stay fixed.
 
-    The entries of $M_1$ have standard deviation $1.5/\sqrt{k}$ for $k$ latent dimensions, those
-    of $M_2$ have $1.5/\sqrt{m}$ for $m$ observed ones.
+    The entries of :math:`M_1` have standard deviation :math:`1.5/\sqrt k` for k latent dimensions,
+    those of :math:`M_2` have :math:`1.5/\sqrt m` for m observed ones.
 
     Args:
         generator: The source of randomness; None means PyTorch's default generator.
-        latent_dim: $k$, at least 2.
-        observed_dim: $m$, at least ``latent_dim`` (fewer could not hold the latent).
+        latent_dim: k, at least 2.
+        observed_dim: m, at least ``latent_dim`` (fewer could not hold the latent).
 
     Raises:
         ValueError: A dimension is too small.
