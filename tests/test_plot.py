@@ -365,6 +365,8 @@ def test_plain_log_writes_numbers_as_one_says_them():
     assert not len(axes.xaxis.get_minorticklocs())
     with pytest.raises(ValueError, match="`ticks` is 0"):
         plot.plain_log(axes.xaxis, [0, 1])
+    with pytest.raises(ValueError, match="`ticks` is .'low'., which is no array of numbers"):
+        plot.plain_log(axes.xaxis, ["low"])
 
 
 # Images

@@ -73,7 +73,7 @@ def claim(
     verdict: str,
     measured: Mapping[str, Any] | None = None,
     holds: bool | np.bool_ | None = None,
-    seeds: Sequence[int | np.integer] | np.ndarray = (),
+    seeds: Sequence[Any] | np.ndarray = (),
     setting: str = "",
     reason: str = "",
 ) -> Claim:
@@ -192,7 +192,9 @@ def _check_key(paper: str) -> None:
         )
 
 
-def _check_seeds(seeds: Sequence[int | np.integer] | np.ndarray) -> None:
+def _check_seeds(seeds: Sequence[Any] | np.ndarray) -> None:
+    if not all(isinstance(seed, int | np.integer) for seed in seeds):
+        raise TypeError(f"`seeds` is {seeds!r}, but must hold integers. Pass the runs' seeds.")
     repeated = sorted({int(seed) for seed in seeds if list(seeds).count(seed) > 1})
     if repeated:
         raise ValueError(

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from l2s import _page, checks
@@ -39,11 +40,11 @@ _STYLE = (
 
 @checks.typed
 def stepper(
-    frames: Sequence[Figure | bytes],
+    frames: Sequence[Any],
     *,
-    values: Sequence[str | float],
+    values: Sequence[Any],
     label: str,
-    alt: str | Sequence[str],
+    alt: str | Sequence[Any],
     name: str,
     caption: str,
     start: int = 0,
@@ -52,7 +53,8 @@ def stepper(
 
     Args:
         frames: At least two figures of one size (or PNG bytes, for dense images); they are closed.
-        values: What the reader sees beside the slider for each frame, for example "τ = 0.10".
+        values: What the reader sees beside the slider for each frame: a text such as "τ = 0.10",
+            or a number.
         label: What the slider moves, for example "temperature τ".
         alt: What is to be seen: one text for each frame, or one for all, to which the frame's
             value is added.
@@ -69,8 +71,22 @@ def stepper(
     Traceback (most recent call last):
     ValueError: `values` has 1 entries for 2 frames. Pass one for each frame.
     """
-    markup, text = _stepper(frames, values, label, alt, name, caption, start)
-    _page.display(markup, text)
+    count = len(frames)
+    checks.at_least("frames", count, 2, "Show a single picture with plot.show.")
+    checks.in_range("start", start, 0, count - 1)
+    _page.check_name("name", name)
+    _page.check_text("label", label, "Name what the slider moves.")
+    _page.check_text("caption", caption, "Write what the figure shows.")
+    shown = _texts("values", [_as_text(value) for value in values], count)
+    if isinstance(alt, str):
+        _page.check_text("alt", alt, "Describe what is to be seen in the frames.")
+        alts = [f"{alt} ({value})" for value in shown]
+    else:
+        alts = _texts("alt", alt, count)
+    inside = _STYLE + _pictures(frames, alts, shown, start) + _control(name, label, shown, start)
+    markup = _page.framed(inside, kind="l2s-stepper", name=name, caption=caption)
+    _check_budget(len(markup.encode()), count)
+    _page.display(markup, alts[start])
     for frame in frames:
         if isinstance(frame, Figure):
             image.close(frame)
@@ -102,54 +118,38 @@ def live(function: Callable[..., Any], /, **controls: Any) -> Any:
     return ipywidgets.interact(function, **controls)
 
 
-def _stepper(
-    frames: Sequence[Figure | bytes],
-    values: Sequence[str | float],
-    label: str,
-    alt: str | Sequence[str],
-    name: str,
-    caption: str,
-    start: int,
-) -> tuple[str, str]:
-    """The stepper's HTML, and the alt text of its start frame."""
-    count = len(frames)
-    checks.at_least("frames", count, 2, "Show a single picture with plot.show.")
-    checks.in_range("start", start, 0, count - 1)
-    _page.check_name("name", name)
-    _page.check_text("label", label, "Name what the slider moves.")
-    _page.check_text("caption", caption, "Write what the figure shows.")
-    shown = [value if isinstance(value, str) else f"{value:g}" for value in values]
-    _one_each("values", shown, count)
-    alts = [f"{alt} ({value})" for value in shown] if isinstance(alt, str) else list(alt)
-    _one_each("alt", [alt] if isinstance(alt, str) else alts, 1 if isinstance(alt, str) else count)
-    pictures = _pictures(frames, alts, shown, start)
-    control = f"fig-{name}-control"
-    value = html.escape(shown[start])
-    inside = (
-        f'{_STYLE}{pictures}<div style="display:flex;flex-wrap:wrap;gap:.3em .8em;'
-        f'align-items:center"><label for="{control}" hidden>{html.escape(label)}</label>'
-        f'<input type="range" id="{control}" min="0" max="{count - 1}" value="{start}" '
-        f'autocomplete="off" style="flex:1;min-width:9em;max-width:20em;height:1.7em" '
-        f'aria-valuetext="{value}" oninput="{html.escape(_ONINPUT)}" hidden>'
-        f'<output for="{control}">{value}</output></div>'
-    )
-    markup = _page.framed(inside, kind="l2s-stepper", name=name, caption=caption)
-    _within_budget(len(markup.encode()), count)
-    return markup, alts[start]
+def _as_text(value: Any) -> Any:
+    return f"{value:g}" if isinstance(value, int | float | np.number) else value
 
 
-def _one_each(argument: str, texts: Sequence[str], count: int) -> None:
+def _texts(argument: str, texts: Sequence[Any], count: int) -> list[str]:
+    """Check that there is one text for each frame."""
     if len(texts) != count:
         raise ValueError(
             f"`{argument}` has {len(texts)} entries for {count} frames. Pass one for each frame."
         )
     for text in texts:
-        _page.check_text(argument, text, "Write what this frame shows.")
+        if not isinstance(text, str):
+            raise TypeError(f"`{argument}` holds {text!r}, but must hold texts. Pass strings.")
+        _page.check_text(argument, text, "Write what each frame shows.")
+    return list(texts)
 
 
-def _pictures(
-    frames: Sequence[Figure | bytes], alts: Sequence[str], shown: Sequence[str], start: int
-) -> str:
+def _control(name: str, label: str, shown: Sequence[str], start: int) -> str:
+    """The labelled slider, hidden until scripts are known to run, and the value beside it."""
+    control = f"fig-{name}-control"
+    value = html.escape(shown[start])
+    return (
+        '<div style="display:flex;flex-wrap:wrap;gap:.3em .8em;align-items:center">'
+        f'<label for="{control}" hidden>{html.escape(label)}</label>'
+        f'<input type="range" id="{control}" min="0" max="{len(shown) - 1}" value="{start}" '
+        'autocomplete="off" style="flex:1;min-width:9em;max-width:20em;height:1.7em" '
+        f'aria-valuetext="{value}" oninput="{html.escape(_ONINPUT)}" hidden>'
+        f'<output for="{control}">{value}</output></div>'
+    )
+
+
+def _pictures(frames: Sequence[Any], alts: Sequence[str], shown: Sequence[str], start: int) -> str:
     sizes = [_size(frame) for frame in frames]
     if len(set(sizes)) > 1:
         raise ValueError(
@@ -165,9 +165,14 @@ def _pictures(
     return "".join(images)
 
 
-def _size(frame: Figure | bytes) -> tuple[int, int]:
+def _size(frame: Any) -> tuple[int, int]:
     if isinstance(frame, Figure):
         return image.page_size(frame)
+    if not isinstance(frame, bytes):
+        raise TypeError(
+            f"`frames` holds {frame!r}, which is neither a figure nor bytes. "
+            "Pass figures, or bytes from plot.png."
+        )
     if not frame.startswith(b"\x89PNG\r\n\x1a\n") or len(frame) < 24:
         raise ValueError(
             f"`frames` holds bytes that begin with {frame[:8]!r}, which is no PNG. "
@@ -178,7 +183,7 @@ def _size(frame: Figure | bytes) -> tuple[int, int]:
     return round(width * scale), round(height * scale)
 
 
-def _within_budget(size: int, count: int) -> None:
+def _check_budget(size: int, count: int) -> None:
     if size > BUDGET:
         raise ValueError(
             f"The stepper takes {size / 1000:.0f} kB for {count} frames, above the budget of "

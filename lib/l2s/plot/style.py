@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from l2s import checks
+from l2s import _page, checks
 from l2s._page import INK, PALETTE
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -112,7 +112,7 @@ def figure(
 
 
 @checks.typed
-def plain_log(axis: Axis, ticks: Sequence[float]) -> None:
+def plain_log(axis: Axis, ticks: Sequence[Any] | np.ndarray) -> None:
     """Give an axis a logarithmic scale with ticks in plain numbers, such as 0.001, 0.01.
 
     Args:
@@ -127,12 +127,13 @@ def plain_log(axis: Axis, ticks: Sequence[float]) -> None:
     >>> [text.get_text() for text in axes.get_xticklabels()]
     ['0.00001', '0.1', '4096']
     """
-    for tick in ticks:
-        checks.positive("ticks", tick)
+    places = _page.numbers("ticks", ticks)
+    for place in places.tolist():
+        checks.positive("ticks", place)
     axis.axes.set(**{"xscale" if axis is axis.axes.xaxis else "yscale": "log"})
-    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_major_locator(FixedLocator(places.tolist()))
     axis.set_major_formatter(
-        FixedFormatter([np.format_float_positional(tick, trim="-") for tick in ticks])
+        FixedFormatter([np.format_float_positional(place, trim="-") for place in places])
     )
     axis.set_minor_locator(NullLocator())
 
