@@ -1,13 +1,12 @@
 """Mend two faults of the tools below us, so that a page is quiet and the site is small.
 
-Thebe's loader is written into every page twice, which is a script error, and it points to a foreign
-host; the book has no use for it, so it goes. MathJax comes whole (24 MB); what no page can load
-goes as well.
+Thebe's loader is written into every page twice, which is a script error, and points to foreign
+hosts; the book has no use for it, so it is switched off. MathJax comes whole (24 MB); what no page
+can load goes.
 """
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -25,22 +24,14 @@ MATHJAX_KEPT = (
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Run after the extensions that need mending."""
-    app.connect("html-page-context", _drop_thebe, priority=950)
+    """Take Thebe off the events it listens to, and tidy up when all is written."""
+    for listeners in app.events.listeners.values():
+        listeners[:] = [one for one in listeners if one.handler.__module__ != "sphinx_thebe"]
+    app.registry.css_files[:] = [
+        (name, options) for name, options in app.registry.css_files if "thebe" not in name
+    ]
     app.connect("build-finished", _trim_mathjax, priority=950)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
-
-
-def _drop_thebe(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
-) -> None:
-    for kind in ("script_files", "css_files"):
-        context[kind] = [asset for asset in context.get(kind, []) if not _is_thebe(asset)]
-
-
-def _is_thebe(asset: Any) -> bool:
-    body = getattr(asset, "attributes", {}).get("body") or ""
-    return "THEBE_JS_URL" in body or "thebe" in str(getattr(asset, "filename", asset) or "")
 
 
 def _trim_mathjax(app: Sphinx, exception: Exception | None) -> None:

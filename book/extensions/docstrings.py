@@ -1,28 +1,26 @@
-"""Read the house's docstrings as they are meant.
+"""Read the house's docstrings as they are meant: types stand in signatures, never in docstrings.
 
-Types stand in signatures, never in docstrings. Napoleon takes the words before a colon in
-``Returns:`` for a type, and a plain sentence may hold a colon; so that section is made a field here,
-before Napoleon sees it.
+Napoleon takes the words before a colon for a type, in ``Returns:`` and below an attribute. A plain
+sentence may hold a colon, so these two readings are replaced by ones that find no type.
 """
 
 from sphinx.application import Sphinx
-
-HEADING = "Returns:"
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Run before Napoleon, which listens at the default priority of 500."""
-    app.connect("autodoc-process-docstring", _returns_as_field, priority=400)
+    """Replace the two readings. Napoleon offers no setting for them."""
+    GoogleDocstring._consume_returns_section = _returns
+    GoogleDocstring._consume_inline_attribute = _attribute
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _returns_as_field(
-    app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
-) -> None:
-    if HEADING not in lines:
-        return
-    start = lines.index(HEADING)
-    end = start + 1
-    while end < len(lines) and (lines[end].startswith(" ") or not lines[end]):
-        end += 1
-    lines[start:end] = ["", ":returns:", *lines[start + 1 : end], ""]
+def _returns(
+    docstring: GoogleDocstring, preprocess_types: bool = False
+) -> list[tuple[str, str, list[str]]]:
+    lines = docstring._dedent(docstring._consume_to_next_section())
+    return [("", "", lines)] if lines else []
+
+
+def _attribute(docstring: GoogleDocstring) -> tuple[str, list[str]]:
+    return "", docstring._dedent(docstring._consume_to_end())

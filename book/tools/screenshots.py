@@ -1,4 +1,4 @@
-"""Take pictures of the built site in a real browser: ``python -m book.tools.screenshots [page ...]``.
+"""Take pictures of the built site in a browser: ``python -m book.tools.screenshots [page ...]``.
 
 Each page (all of _toc.yml if none is named) is shown at two widths, light and dark, from a server
 on this machine with every other address blocked. Pictures go to _build/screenshots/; what a page
