@@ -1,19 +1,27 @@
 """Contrastive losses and the negative-positive coupling (Yeh et al., 2022).
 
-Anchor i has one positive, with logit p_i = <z_i, z_i'> / tau, and many negatives, with mass
-U_i = sum over its negatives of exp(<z_i, z_j> / tau). Every loss here is a function of those two:
+Anchor i has a positive with logit p_i = <z_i, z_i'> / tau, and negatives with the mass
+U_i = sum over negatives j of exp(<z_i, z_j> / tau). Each loss is a function of these two:
 
-    InfoNCE   -log(e^p / (e^p + U)) = softplus(log U - p)
-    coupling                      q = sigmoid(log U - p)
-    DCL       log U - p
-    DCLW      log U - w p
+    InfoNCE     -log(e^p / (e^p + U))  =  softplus(log U - p)
+    coupling    q = U / (e^p + U)      =  sigmoid(log U - p)
+    DCL         log U - p
+    DCLW        log U - w p
 
-InfoNCE is a soft hinge on DCL, and its gradient is DCL's times the coupling q. Embeddings are
-normalised to unit length here. log U is the work of ``l2s.kernels.log_mass``; the rest reads like
-the chapter ``labels/contrastive``.
+So InfoNCE is a soft hinge on DCL, and its gradient is q times DCL's. log U comes from
+``l2s.kernels.log_mass``; what remains here reads like the chapter ``labels/contrastive``.
+
+``block_size`` leaves value and gradient exact, and makes the memory O(batch x block_size) instead
+of O(batch^2). ``gather_negatives`` takes negatives from all ranks of torch.distributed, with
+gradients: every rank calls the function with a batch of one size and gets the loss of its own
+anchors, and after the averaging of ``DistributedDataParallel`` value and gradient of the mean equal
+those of one process on the whole batch.
+
+Features may be float16, bfloat16, float32 or float64; the work is done in float32 or float64 and
+holds for logits up to 1e4; the result has the features' dtype.
 """
 
-from typing import Literal, NamedTuple
+import math
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (as the field writes it)
@@ -22,10 +30,11 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.gather import gather_rows
-from l2s.kernels.log_mass import log_mass
-from l2s.kernels.unit_rows import check_unit_rows, unit_rows
+from l2s.kernels.log_mass import unit_log_mass
+from l2s.kernels.unit_rows import unit_rows
 
-Reduction = Literal["mean", "sum", "none"]
+_SMALLEST = 1e-30  # a cosine divided by less may overflow
+_ALONE = "A batch of one has no negative. Pass two items or more."
 
 
 @checks.typed
@@ -39,19 +48,47 @@ def info_nce(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, " batch"]:
-    """Find each query's own key among all keys: cross-entropy of a classification among N keys.
+    """InfoNCE: each query must find its own key among the keys of the batch.
 
-    L_i = -log( exp(<q_i, k_i> / tau) / sum_j exp(<q_i, k_j> / tau) ) = softplus(log U_i - p_i),
-    where U_i sums over the other N - 1 keys.
+    L_i = -log( exp(<q_i, k_i> / tau) / sum_j exp(<q_i, k_j> / tau) ) = softplus(log U_i - p_i)
+
+    where U_i sums over the other N - 1 keys. One direction only: keys do not look for queries.
+
+    Args:
+        query: Shape (batch, dim), floating; row i belongs to row i of ``key``.
+        key: The same shape and dtype.
+        temperature: tau, above 0.
+        reduction: "mean" or "sum" over the queries, or "none" for shape (batch,).
+        normalize: Divide rows by their length; with False they must have unit length.
+        block_size: Anchors at a time, to save memory. None keeps everything.
+        gather_negatives: Use the keys of all ranks.
+
+    Returns:
+        The loss, at least 0, in the features' dtype.
+
+    Raises:
+        TypeError: No floating tensors, or two dtypes.
+        ValueError: Unequal shapes, no negative, a zero row, NaN, or an option out of range.
+
+    Source: oord2018, equation 4.
+
+    >>> info_nce(torch.eye(3), torch.eye(3), temperature=1.0)  # log(1 + 2 / e)
+    tensor(0.5514)
+    >>> info_nce(torch.eye(3), torch.eye(3), temperature=0.05)  # easy: 2 e^-20, not rounded to 0
+    tensor(4.1223e-09)
+    >>> info_nce(torch.ones(1, 3), torch.ones(1, 3))
+    Traceback (most recent call last):
+    ValueError: `query.shape[0]` is 1, but must be at least 2. A batch of one has no negative...
     """
     _check_options(temperature, reduction, block_size)
-    (query, key), dtype = _embeddings(normalize, query=query, key=key)
+    dtype = query.dtype
+    query, key = unit_rows(normalize, query=query, key=key)
     keys, first = gather_rows(key) if gather_negatives else (key, 0)
-    _check_negatives("query", keys.shape[0])
+    checks.at_least("query.shape[0]", len(keys), 2, _ALONE)
     p = (query * key).sum(dim=1) / temperature
-    own = torch.arange(first, first + query.shape[0], device=query.device)
-    log_u = log_mass(query, keys, own[:, None], temperature=temperature, block_size=block_size)
-    return _reduce(_softplus(log_u - p), reduction, dtype)
+    own_key = torch.arange(first, first + len(query), device=query.device)[:, None]
+    log_u = unit_log_mass(query, keys, own_key, temperature, block_size)
+    return _reduce(_softplus(log_u - p), reduction).to(dtype)
 
 
 @checks.typed
@@ -65,13 +102,40 @@ def nt_xent(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, "2 batch"]:
-    """SimCLR's loss: each of the 2N views finds its partner among the other 2N - 1 views.
+    """NT-Xent (SimCLR): each of the 2N views must find its partner among the other 2N - 1.
 
     L_i^(k) = softplus(log U_i^(k) - p_i)
+
+    where U_i^(k) sums over both views of all other items, 2(N - 1) negatives, and k is the
+    anchor's view.
+
+    Args:
+        view_a: Shape (batch, dim), floating; row i is one view of item i.
+        view_b: The same shape and dtype; row i is the other view of item i.
+        temperature: tau, above 0.
+        reduction: "mean" or "sum" over all 2N anchors, or "none" for shape (2, batch), the
+            anchors of ``view_a`` first.
+        normalize: Divide rows by their length; with False they must have unit length.
+        block_size: Anchors at a time, to save memory. None keeps everything.
+        gather_negatives: Use the keys of all ranks.
+
+    Returns:
+        The loss, at least 0, in the features' dtype.
+
+    Raises:
+        TypeError, ValueError: As ``info_nce``.
+
+    Source: chen2020, equation 1.
+
+    >>> nt_xent(torch.eye(2), torch.eye(2), temperature=1.0)  # two negatives: log(1 + 2 / e)
+    tensor(0.5514)
+    >>> nt_xent(torch.eye(2), torch.eye(2), temperature=1.0, reduction="none")
+    tensor([[0.5514, 0.5514],
+            [0.5514, 0.5514]])
     """
     _check_options(temperature, reduction, block_size)
-    pairs = _pairs(view_a, view_b, temperature, normalize, block_size, gather_negatives)
-    return _reduce(_softplus(pairs.log_u - pairs.p), reduction, view_a.dtype)
+    p, log_u, *_ = _pairs(view_a, view_b, temperature, normalize, block_size, gather_negatives)
+    return _reduce(_softplus(log_u - p), reduction).to(view_a.dtype)
 
 
 @checks.typed
@@ -85,13 +149,37 @@ def coupling(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, "2 batch"]:
-    """The negative-positive coupling of every anchor: q = sigmoid(log U - p), in (0, 1).
+    """The negative-positive coupling: the factor that ``nt_xent``'s gradients have over ``dcl``'s.
 
-    Row k holds the anchors of view k.
+    q_i^(k) = U_i^(k) / (exp(p_i) + U_i^(k)) = sigmoid(log U_i^(k) - p_i)
+
+    Small where the pair is easy or the batch is small. No gradient flows through it.
+
+    Args:
+        view_a: Shape (batch, dim), floating; row i is one view of item i.
+        view_b: The same shape and dtype; row i is the other view of item i.
+        temperature: tau, above 0.
+        normalize: Divide rows by their length; with False they must have unit length.
+        block_size: Anchors at a time, to save memory. None keeps everything.
+        gather_negatives: Use the keys of all ranks.
+
+    Returns:
+        Shape (2, batch), within (0, 1), the anchors of ``view_a`` first.
+
+    Raises:
+        TypeError, ValueError: As ``info_nce``.
+
+    Source: yeh2022, proposition 1.
+
+    >>> coupling(torch.eye(2), torch.eye(2), temperature=1.0)  # 2 / (e + 2)
+    tensor([[0.4239, 0.4239],
+            [0.4239, 0.4239]])
+    >>> coupling(torch.eye(9), torch.eye(9), temperature=1.0)[0, 0]  # more negatives: 16 / (e + 16)
+    tensor(0.8548)
     """
     _check_options(temperature, "none", block_size)
-    pairs = _pairs(view_a, view_b, temperature, normalize, block_size, gather_negatives)
-    return torch.sigmoid(pairs.log_u - pairs.p).to(view_a.dtype)
+    p, log_u, *_ = _pairs(view_a, view_b, temperature, normalize, block_size, gather_negatives)
+    return torch.sigmoid(log_u - p).to(view_a.dtype)
 
 
 @checks.typed
@@ -107,18 +195,49 @@ def dcl(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, "2 batch"]:
-    """Decoupled contrastive loss: the positive leaves the denominator, so that q becomes 1.
+    """Decoupled contrastive loss: the positive leaves the denominator, and q becomes 1.
 
-    L_i^(k) = log U_i^(k) - w_i p_i, with w_i = 1 (DCL) or the von Mises-Fisher weights (DCLW).
+    L_i^(k) = log U_i^(k) - w_i p_i
+
+    with w_i = 1 (DCL) or the weights of ``von_mises_fisher_weights`` (DCLW), through which
+    gradients flow.
+
+    Args:
+        view_a: Shape (batch, dim), floating; row i is one view of item i.
+        view_b: The same shape and dtype; row i is the other view of item i.
+        temperature: tau, above 0.
+        weighting: None for DCL, "von_mises_fisher" for DCLW.
+        sigma: Width of the weights, above 0; only DCLW uses it.
+        reduction: "mean" or "sum" over all 2N anchors, or "none" for shape (2, batch), the
+            anchors of ``view_a`` first.
+        normalize: Divide rows by their length; with False they must have unit length.
+        block_size: Anchors at a time, to save memory. None keeps everything.
+        gather_negatives: Use the keys of all ranks.
+
+    Returns:
+        The loss, in the features' dtype. It may be negative; the mean of DCL is at least
+        log(2(N - 1)) - N / ((N - 1) tau).
+
+    Raises:
+        TypeError, ValueError: As ``info_nce``.
+
+    Source: yeh2022.
+
+    >>> dcl(torch.eye(2), torch.eye(2), temperature=1.0)  # log 2 - 1
+    tensor(-0.3069)
+    >>> F.softplus(dcl(torch.eye(2), torch.eye(2), temperature=1.0))  # InfoNCE again
+    tensor(0.5514)
+    >>> dcl(torch.eye(2), torch.eye(2), temperature=1.0, weighting="von_mises_fisher")
+    tensor(-0.3069)
     """
     _check_options(temperature, reduction, block_size)
     checks.one_of("weighting", weighting, (None, "von_mises_fisher"))
-    checks.positive("sigma", sigma)
-    pairs = _pairs(view_a, view_b, temperature, normalize, block_size, gather_negatives)
-    if weighting is None:
-        return _reduce(pairs.log_u - pairs.p, reduction, view_a.dtype)
-    w = _von_mises_fisher(pairs.cosines, sigma)[pairs.own]
-    return _reduce(pairs.log_u - w * pairs.p, reduction, view_a.dtype)
+    checks.in_range("sigma", sigma, _SMALLEST, math.inf)
+    p, log_u, cosines, own = _pairs(
+        view_a, view_b, temperature, normalize, block_size, gather_negatives
+    )
+    w = 1.0 if weighting is None else _von_mises_fisher(cosines, sigma)[own]
+    return _reduce(log_u - w * p, reduction).to(view_a.dtype)
 
 
 @checks.typed
@@ -129,13 +248,37 @@ def von_mises_fisher_weights(
     sigma: float = 0.5,
     normalize: bool = True,
 ) -> Float[Tensor, " batch"]:
-    """DCLW's weight of every pair: w_i = 2 - exp(c_i / sigma) / mean_j exp(c_j / sigma).
+    """DCLW's weight of each pair: less for pairs that are aligned better than the average pair.
 
-    c_i is the cosine of the pair. The mean of w is 1, and w lies in (2 - N, 2).
+    w_i = 2 - exp(c_i / sigma) / mean_j exp(c_j / sigma)
+
+    where c_i is the cosine of pair i. The mean of w is 1. A pair far more aligned than the rest
+    has a negative weight, which pushes it apart. Gradients flow through the weights, as in the
+    public implementations; take ``.detach()`` of them for a loss of your own where none shall.
+
+    Args:
+        view_a: Shape (batch, dim), floating; row i is one view of item i.
+        view_b: The same shape and dtype; row i is the other view of item i.
+        sigma: Width, above 0; as it grows all weights go to 1.
+        normalize: Divide rows by their length; with False they must have unit length.
+
+    Returns:
+        Shape (batch,), within (2 - batch, 2).
+
+    Raises:
+        TypeError, ValueError: As ``info_nce``.
+
+    Source: yeh2022.
+
+    >>> von_mises_fisher_weights(torch.eye(3), torch.eye(3))
+    tensor([1., 1., 1.])
+    >>> a, b = torch.eye(4)[[0, 0, 0, 0]], torch.eye(4)[[0, 1, 2, 3]]  # one aligned pair of four
+    >>> von_mises_fisher_weights(a, b)
+    tensor([-0.8449,  1.6150,  1.6150,  1.6150])
     """
-    checks.positive("sigma", sigma)
-    (a, b), dtype = _embeddings(normalize, view_a=view_a, view_b=view_b)
-    return _von_mises_fisher((a * b).sum(dim=1), sigma).to(dtype)
+    checks.in_range("sigma", sigma, _SMALLEST, math.inf)
+    a, b = unit_rows(normalize, view_a=view_a, view_b=view_b)
+    return _von_mises_fisher((a * b).sum(dim=1), sigma).to(view_a.dtype)
 
 
 @checks.typed
@@ -150,47 +293,66 @@ def supervised_contrastive(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, " batch"]:
-    """Contrastive loss where every other item of the anchor's class is a positive.
+    """Supervised contrastive loss: every other item of the anchor's class is a positive.
 
-    L_i = log sum_{j != i} exp(<z_i, z_j> / tau) - mean_{j in P(i)} <z_i, z_j> / tau
+    L_i = log sum_{j != i} exp(<z_i, z_j> / tau) - mean over j in P(i) of <z_i, z_j> / tau
+
+    where P(i) are the other items with the anchor's label. The mean over positives stands outside
+    the logarithm (L_out of the paper). With two views of each item and the items' numbers as
+    labels it is ``nt_xent``.
+
+    Args:
+        features: Shape (batch, dim), floating.
+        labels: Shape (batch,), integer; any numbers.
+        temperature: tau, above 0.
+        no_positive: What to do with an anchor whose label occurs once: "error", or "ignore" to give
+            it the loss 0 and leave it out of the mean.
+        reduction: "mean" or "sum" over the anchors, or "none" for shape (batch,).
+        normalize: Divide rows by their length; with False they must have unit length.
+        block_size: Anchors at a time, to save memory. None keeps everything.
+        gather_negatives: Use the keys of all ranks.
+
+    Returns:
+        The loss, at least 0, in the features' dtype.
+
+    Raises:
+        TypeError, ValueError: As ``info_nce``; other labels, or an anchor without a positive.
+
+    Source: khosla2020, equation 2.
+
+    >>> z, labels = torch.eye(2)[[0, 0, 1, 1]], torch.tensor([0, 0, 1, 1])
+    >>> supervised_contrastive(z, labels, temperature=1.0)  # log(e + 2) - 1
+    tensor(0.5514)
+    >>> supervised_contrastive(z[:3], labels[:3], temperature=1.0, no_positive="ignore")
+    tensor(0.3133)
+    >>> supervised_contrastive(z[:3], labels[:3])
+    Traceback (most recent call last):
+    ValueError: `labels` holds 1 labels that occur only once, such as 1, and their anchors have...
     """
     _check_options(temperature, reduction, block_size)
     checks.one_of("no_positive", no_positive, ("error", "ignore"))
-    (z,), dtype = _embeddings(normalize, features=features)
-    _check_same_device(features=features, labels=labels)
-    everyone, first = gather_rows(z) if gather_negatives else (z, 0)
-    every_label, _ = gather_rows(labels) if gather_negatives else (labels, 0)
-    _check_negatives("features", everyone.shape[0])
-    own = slice(first, first + z.shape[0])
+    checks.same_device(features=features, labels=labels)
+    (z,) = unit_rows(normalize, features=features)
+    everyone, labels, first = z, labels.long(), 0
+    if gather_negatives:
+        everyone, first = gather_rows(z)
+        labels, _ = gather_rows(labels)
+    checks.at_least("features.shape[0]", len(everyone), 2, _ALONE)
+    own = slice(first, first + len(z))
 
-    _, classes, sizes = every_label.unique(return_inverse=True, return_counts=True)
+    _, classes, sizes = labels.unique(return_inverse=True, return_counts=True)
     positives = sizes[classes] - 1
-    _check_positives(every_label, positives, no_positive)
+    _check_positives(labels, positives, no_positive)
     sums = z.new_zeros(len(sizes), z.shape[1]).index_add(0, classes, everyone)
     mean_positive = (z * (sums[classes[own]] - z)).sum(dim=1) / positives[own].clamp(min=1)
-    log_partition = log_mass(
-        z,
-        everyone,
-        torch.arange(own.start, own.stop, device=z.device)[:, None],
-        temperature=temperature,
-        block_size=block_size,
-    )
-    has_positive = positives > 0
-    # An anchor without a positive counts nothing; the mean is over those that have one, on all
-    # ranks, so that the ranks' average is the mean over the whole batch.
-    share = has_positive[own].to(z.dtype)
-    if reduction == "mean":
-        share = share / has_positive.to(z.dtype).mean()
-    return _reduce((log_partition - mean_positive / temperature) * share, reduction, dtype)
 
-
-class _Pairs(NamedTuple):
-    """What the two-view losses are made of."""
-
-    p: Tensor  # (batch,) positive logits of the own pairs
-    log_u: Tensor  # (2, batch) log of the negative mass, row k for the anchors of view k
-    cosines: Tensor  # (batch of all ranks,) cosine of every pair
-    own: slice  # which of those are this rank's
+    itself = torch.arange(own.start, own.stop, device=z.device)[:, None]
+    log_partition = unit_log_mass(z, everyone, itself, temperature, block_size)
+    # The mean is over the anchors of all ranks that have a positive: each counts 1 / their share.
+    counted = (positives > 0).to(z.dtype)
+    counts = counted[own] / (counted.mean() if reduction == "mean" else 1)
+    losses = (log_partition - mean_positive / temperature) * counts
+    return _reduce(losses, reduction).to(features.dtype)
 
 
 def _pairs(
@@ -200,22 +362,22 @@ def _pairs(
     normalize: bool,
     block_size: int | None,
     gather_negatives: bool,
-) -> _Pairs:
-    (a, b), _ = _embeddings(normalize, view_a=view_a, view_b=view_b)
-    anchors = torch.cat([a, b])
-    batch, first, candidates = len(a), 0, anchors
+) -> tuple[Tensor, Tensor, Tensor, slice]:
+    """Return p (batch,), log U (2, batch), the cosines of all ranks' pairs, and which are own."""
+    a, b = unit_rows(normalize, view_a=view_a, view_b=view_b)
+    batch, first = len(a), 0
+    anchors = candidates = torch.cat([a, b])
     if gather_negatives:
         both, first = gather_rows(torch.stack([a, b], dim=1))
         a, b = both.unbind(dim=1)
         candidates = torch.cat([a, b])
-    everyone = len(a)
-    _check_negatives("view_a", everyone)
-    item = torch.arange(first, first + batch, device=a.device)
-    own_views = torch.stack([item, item + everyone], dim=1).repeat(2, 1)
-    log_u = log_mass(anchors, candidates, own_views, temperature=temperature, block_size=block_size)
-    cosines = (a * b).sum(dim=1)
+    checks.at_least("view_a.shape[0]", len(a), 2, _ALONE)
     own = slice(first, first + batch)
-    return _Pairs(cosines[own] / temperature, log_u.view(2, batch), cosines, own)
+    cosines = (a * b).sum(dim=1)
+    item = torch.arange(own.start, own.stop, device=a.device)
+    own_views = torch.stack([item, item + len(a)], dim=1).repeat(2, 1)
+    log_u = unit_log_mass(anchors, candidates, own_views, temperature, block_size)
+    return cosines[own] / temperature, log_u.view(2, batch), cosines, own
 
 
 def _von_mises_fisher(cosines: Tensor, sigma: float) -> Tensor:
@@ -223,59 +385,27 @@ def _von_mises_fisher(cosines: Tensor, sigma: float) -> Tensor:
 
 
 def _softplus(x: Tensor) -> Tensor:
-    return F.softplus(x, threshold=40)  # PyTorch's own threshold of 20 errs by 2e-9
+    return F.softplus(x, threshold=40)  # exact: the default turns linear at 20, 2e-9 too early
 
 
-def _reduce(losses: Tensor, reduction: str, dtype: torch.dtype) -> Tensor:
-    if reduction == "mean":
-        losses = losses.mean()
-    elif reduction == "sum":
-        losses = losses.sum()
-    return losses.to(dtype)
-
-
-def _embeddings(normalize: bool, **features: Tensor) -> tuple[list[Tensor], torch.dtype]:
-    """Return the checked embeddings of unit length, at least in float32, and the caller's dtype."""
-    checks.same_dtype(**features)
-    _check_same_device(**features)
-    embeddings = []
-    for name, rows in features.items():
-        checks.at_least(f"{name}.shape[0]", rows.shape[0], 1, "The batch is empty. Pass rows.")
-        checks.at_least(f"{name}.shape[1]", rows.shape[1], 1, "Rows are empty. Pass features.")
-        wide = rows if rows.dtype == torch.float64 else rows.float()
-        if normalize:
-            wide = unit_rows(name, wide)
-        else:
-            check_unit_rows(name, wide)
-        embeddings.append(wide)
-    return embeddings, rows.dtype
+def _reduce(losses: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()
 
 
 def _check_options(temperature: float, reduction: str, block_size: int | None) -> None:
-    checks.positive("temperature", temperature)
+    checks.in_range("temperature", temperature, _SMALLEST, math.inf)
     checks.one_of("reduction", reduction, ("mean", "sum", "none"))
     if block_size is not None:
-        checks.at_least("block_size", block_size, 1, "Pass rows per block, 256 for example.")
-
-
-def _check_negatives(name: str, batch: int) -> None:
-    checks.at_least(
-        f"{name}.shape[0]", batch, 2, "A batch of one has no negative. Pass two items or more."
-    )
+        checks.at_least("block_size", block_size, 1, "Pass anchors at a time, 256 for example.")
 
 
 def _check_positives(labels: Tensor, positives: Tensor, no_positive: str) -> None:
-    alone = labels[positives == 0].tolist()
-    if alone and (no_positive == "error" or len(alone) == len(labels)):
+    alone = labels[positives == 0]
+    if len(alone) and (no_positive == "error" or len(alone) == len(labels)):
         raise ValueError(
-            f"`labels` holds {len(alone)} labels that occur only once ({alone[:5]}), so that their "
-            "anchors have no positive. Sample two items or more of each class, pass two views of "
-            "each item, or pass no_positive='ignore' to leave such anchors out of the mean."
+            f"`labels` holds {len(alone)} labels that occur only once, such as {int(alone[0])}, "
+            "and their anchors have no positive. Draw two items or more of each class, pass two "
+            "views of each item, or pass no_positive='ignore' (if any anchor has a positive)."
         )
-
-
-def _check_same_device(**tensors: Tensor) -> None:
-    devices = {name: tensor.device for name, tensor in tensors.items()}
-    if len(set(devices.values())) > 1:
-        found = ", ".join(f"`{name}` is on {device}" for name, device in devices.items())
-        raise ValueError(f"{found}; they must share one device. Move one with .to(other.device).")
