@@ -15,7 +15,12 @@ _DARKEST = 16.0  # the digits are stored as counts from 0 to 16
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Grey images and their classes."""
+    """Images and their classes.
+
+    Attributes:
+        images: Float32 of shape (samples, channels, height, width).
+        labels: Int64 of shape (samples,).
+    """
 
     images: Float[Tensor, "samples channels height width"]
     labels: Int[Tensor, " samples"]
