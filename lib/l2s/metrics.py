@@ -243,9 +243,12 @@ def _fitted(features: Tensor, labels: Tensor, penalty: float) -> Any:
     """Return scikit-learn's probe, or raise where it did not converge."""
     from sklearn.exceptions import ConvergenceWarning  # a second: paid by those who probe
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     probe = LogisticRegression(C=penalty, max_iter=_PROBE_ITERATIONS)
-    with warnings.catch_warnings():
+    # One thread: the matrices are so small that more would only wait for one another, and the
+    # result does not depend on the number of cores.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
             return probe.fit(features.numpy(force=True), labels.numpy(force=True))
