@@ -116,11 +116,7 @@ def label_lines(axes: Axes, *, gap: float = 1.15) -> None:
             fontsize=LABEL_SIZE,
             va="center",
             annotation_clip=False,
-            arrowprops=(
-                {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.7, "alpha": 0.7}
-                if moved or away
-                else None
-            ),
+            arrowprops=_leader(line) if moved or away else None,
         )
 
 
@@ -156,6 +152,19 @@ def _look(color: str | None) -> dict[str, Any]:
         return {"color": color}
     place = PALETTE.index(color)
     return {"color": color, "marker": MARKERS[place], "linestyle": DASHES[place]}
+
+
+def _leader(line: Line2D) -> dict[str, Any]:
+    """A thin line from a label's left edge to the end that it names."""
+    return {
+        "arrowstyle": "-",
+        "alpha": 0.7,
+        "color": line.get_color(),
+        "linewidth": 0.7,
+        "relpos": (0, 0.5),
+        "shrinkA": 1,
+        "shrinkB": 2,
+    }
 
 
 def _right_end(axes: Axes, line: Line2D) -> tuple[float, float]:
