@@ -4,10 +4,16 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Shaped
 from torch import Tensor
 
+from l2s import checks
 
-def gather_rows(rows: Tensor) -> tuple[Tensor, int]:
+
+@checks.typed
+def gather_rows(
+    rows: Shaped[Tensor, "batch ..."],
+) -> tuple[Shaped[Tensor, "everyone ..."], int]:
     """Return the rows of all ranks, in rank order, and the index of this rank's first row.
 
     The gradient of a row is the sum of its gradients on all ranks, so that a loss of which every

@@ -106,8 +106,7 @@ def nt_xent(
 
     L_i^(k) = softplus(log U_i^(k) - p_i)
 
-    where U_i^(k) sums over both views of all other items, 2(N - 1) negatives, and k is the
-    anchor's view.
+    where k is the anchor's view, and U_i^(k) sums over both views of all other items.
 
     Args:
         view_a: Shape (batch, dim), floating; row i is one view of item i.
@@ -129,9 +128,8 @@ def nt_xent(
 
     >>> nt_xent(torch.eye(2), torch.eye(2), temperature=1.0)  # two negatives: log(1 + 2 / e)
     tensor(0.5514)
-    >>> nt_xent(torch.eye(2), torch.eye(2), temperature=1.0, reduction="none")
-    tensor([[0.5514, 0.5514],
-            [0.5514, 0.5514]])
+    >>> nt_xent(torch.eye(2), torch.eye(2), temperature=1.0, reduction="none").shape
+    torch.Size([2, 2])
     """
     _check_options(temperature, reduction, block_size)
     p, log_u, *_ = _pairs(view_a, view_b, temperature, normalize, block_size, gather_negatives)
@@ -171,10 +169,9 @@ def coupling(
 
     Source: yeh2022, proposition 1.
 
-    >>> coupling(torch.eye(2), torch.eye(2), temperature=1.0)  # 2 / (e + 2)
-    tensor([[0.4239, 0.4239],
-            [0.4239, 0.4239]])
-    >>> coupling(torch.eye(9), torch.eye(9), temperature=1.0)[0, 0]  # more negatives: 16 / (e + 16)
+    >>> coupling(torch.eye(2), torch.eye(2), temperature=1.0)[0, 0]  # 2 / (e + 2)
+    tensor(0.4239)
+    >>> coupling(torch.eye(9), torch.eye(9), temperature=1.0)[0, 0]  # 16 / (e + 16)
     tensor(0.8548)
     """
     _check_options(temperature, "none", block_size)
@@ -190,6 +187,7 @@ def dcl(
     temperature: float = 0.1,
     weighting: str | None = None,
     sigma: float = 0.5,
+    detach_weights: bool = False,
     reduction: str = "mean",
     normalize: bool = True,
     block_size: int | None = None,
@@ -199,15 +197,16 @@ def dcl(
 
     L_i^(k) = log U_i^(k) - w_i p_i
 
-    with w_i = 1 (DCL) or the weights of ``von_mises_fisher_weights`` (DCLW), through which
-    gradients flow.
+    with w_i = 1 (DCL) or the weights of ``von_mises_fisher_weights`` (DCLW).
 
     Args:
         view_a: Shape (batch, dim), floating; row i is one view of item i.
         view_b: The same shape and dtype; row i is the other view of item i.
         temperature: tau, above 0.
         weighting: None for DCL, "von_mises_fisher" for DCLW.
-        sigma: Width of the weights, above 0; only DCLW uses it.
+        sigma: Width of DCLW's weights, above 0.
+        detach_weights: Take DCLW's weights as constants. By default they have gradients too, as the
+            equation says; public implementations do either.
         reduction: "mean" or "sum" over all 2N anchors, or "none" for shape (2, batch), the
             anchors of ``view_a`` first.
         normalize: Divide rows by their length; with False they must have unit length.
@@ -215,8 +214,8 @@ def dcl(
         gather_negatives: Use the keys of all ranks.
 
     Returns:
-        The loss, in the features' dtype. It may be negative; the mean of DCL is at least
-        log(2(N - 1)) - N / ((N - 1) tau).
+        The loss, in the features' dtype. The mean of DCL is at least
+        log(2(N - 1)) - N / ((N - 1) tau), which may be negative.
 
     Raises:
         TypeError, ValueError: As ``info_nce``.
@@ -227,8 +226,6 @@ def dcl(
     tensor(-0.3069)
     >>> F.softplus(dcl(torch.eye(2), torch.eye(2), temperature=1.0))  # InfoNCE again
     tensor(0.5514)
-    >>> dcl(torch.eye(2), torch.eye(2), temperature=1.0, weighting="von_mises_fisher")
-    tensor(-0.3069)
     """
     _check_options(temperature, reduction, block_size)
     checks.one_of("weighting", weighting, (None, "von_mises_fisher"))
@@ -236,7 +233,11 @@ def dcl(
     p, log_u, cosines, own = _pairs(
         view_a, view_b, temperature, normalize, block_size, gather_negatives
     )
-    w = 1.0 if weighting is None else _von_mises_fisher(cosines, sigma)[own]
+    if weighting is None:
+        return _reduce(log_u - p, reduction).to(view_a.dtype)
+    w = _von_mises_fisher(cosines, sigma)[own]
+    if detach_weights:
+        w = w.detach()
     return _reduce(log_u - w * p, reduction).to(view_a.dtype)
 
 
@@ -253,8 +254,7 @@ def von_mises_fisher_weights(
     w_i = 2 - exp(c_i / sigma) / mean_j exp(c_j / sigma)
 
     where c_i is the cosine of pair i. The mean of w is 1. A pair far more aligned than the rest
-    has a negative weight, which pushes it apart. Gradients flow through the weights, as in the
-    public implementations; take ``.detach()`` of them for a loss of your own where none shall.
+    has a negative weight, which pushes it apart. Gradients flow through the weights.
 
     Args:
         view_a: Shape (batch, dim), floating; row i is one view of item i.
@@ -297,16 +297,15 @@ def supervised_contrastive(
 
     L_i = log sum_{j != i} exp(<z_i, z_j> / tau) - mean over j in P(i) of <z_i, z_j> / tau
 
-    where P(i) are the other items with the anchor's label. The mean over positives stands outside
-    the logarithm (L_out of the paper). With two views of each item and the items' numbers as
-    labels it is ``nt_xent``.
+    where P(i) are the other items with the anchor's label: the mean over positives stands outside
+    the logarithm. With two views of each item and its number as their label it is ``nt_xent``.
 
     Args:
         features: Shape (batch, dim), floating.
         labels: Shape (batch,), integer; any numbers.
         temperature: tau, above 0.
-        no_positive: What to do with an anchor whose label occurs once: "error", or "ignore" to give
-            it the loss 0 and leave it out of the mean.
+        no_positive: With "ignore" an anchor whose label occurs once has the loss 0 and is left out
+            of the mean; with "error" it is an error.
         reduction: "mean" or "sum" over the anchors, or "none" for shape (batch,).
         normalize: Divide rows by their length; with False they must have unit length.
         block_size: Anchors at a time, to save memory. None keeps everything.

@@ -1,0 +1,1 @@
+"""Measurements side by side: ours, public implementations, and the machine's limit."""
