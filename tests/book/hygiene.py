@@ -22,6 +22,7 @@ _MACHINE = {
     "a path": re.compile(rf"{_PATH.pattern}|\b[A-Z]:\\\\?\w"),
     "a memory address": re.compile(r"\b0x[0-9a-fA-F]{6,}\b"),
     "a progress bar": re.compile(r"\d ?(it/s|s/it)\b|\d\d:\d\d<"),
+    "results of an older run": re.compile(r"\d+ answered from the store"),
     "a clock time": re.compile(
         r"\b20\d\d-\d\d-\d\d[ T]\d\d:\d\d|CPU times|Wall time|per loop"
         r"|\b(took|elapsed:?|in) \d+(\.\d+)? ?(s|ms|seconds|minutes)\b"

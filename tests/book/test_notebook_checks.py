@@ -112,6 +112,7 @@ BAD = [
     ("text_fits_any_machine", prints(r"at C:\Users\me"), "a path"),
     ("text_fits_any_machine", prints("<object at 0x7f21c0a1>"), "a memory address"),
     ("text_fits_any_machine", prints("100% 3/3 [00:01<00:00]"), "a progress bar"),
+    ("text_fits_any_machine", prints("(3 answered from the store)"), "results of an older run"),
     ("text_fits_any_machine", prints("took 3.2 s"), "a clock time"),
     ("text_fits_any_machine", prints("made 2026-01-02 10:30"), "a clock time"),
     ("text_fits_any_machine", has("breaks-shown", source='open("/tmp/x")'), "'breaks-shown' holds"),

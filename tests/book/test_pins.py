@@ -138,8 +138,8 @@ def test_the_tools_know_the_same_floors_as_the_contract():
 
 def test_import_l2s_is_instant():
     code = (
-        "import sys, time; start = time.perf_counter(); import l2s; "
-        "print(time.perf_counter() - start); "
+        "import sys, time; start = time.process_time(); import l2s; "
+        "print(time.process_time() - start); "
         "heavy = {'torch', 'numpy', 'matplotlib', 'ipywidgets'} & set(sys.modules); "
         "sys.exit(', '.join(heavy) or 0)"
     )
