@@ -1,0 +1,105 @@
+"""Time functions side by side, measure their peak memory, and write the table that the book shows.
+
+A benchmark gives contenders under names; they take turns, so that whatever else the machine does
+falls on all of them alike, and the median of the turns counts. Memory is the growth of the
+process's peak, so it holds everything, also what libraries allocate behind PyTorch's back.
+"""
+
+import csv
+import ctypes
+import gc
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+import torch
+from l2s.kernels import buffers
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def interleave(
+    contenders: Mapping[str, Callable[[], object]], *, repeats: int = 7, warmup: int = 1
+) -> dict[str, float]:
+    """Return the median time in seconds of each contender, over turns that they take."""
+    for _ in range(warmup):
+        for run in contenders.values():
+            run()
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(samples) for name, samples in times.items()}
+
+
+def peak_memory(run: Callable[[], object]) -> float:
+    """Return how many bytes the process's peak memory grows by during the call (Linux; else NaN).
+
+    Free memory is handed back to the system first, so that none of it hides what the call takes.
+    """
+    if not Path("/proc/self/clear_refs").exists():
+        return math.nan
+    gc.collect()
+    buffers.clear()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    before = _status("VmRSS")
+    run()
+    return _status("VmHWM") - before
+
+
+def fits(predicted_bytes: float) -> bool:
+    """Whether a run that needs so much memory leaves a good part of the free memory alone."""
+    return predicted_bytes < 0.6 * psutil.virtual_memory().available
+
+
+def machine() -> str:
+    """One line: processor, threads, versions, and the allocator setting that moves all numbers."""
+    thp = os.environ.get("THP_MEM_ALLOC_ENABLE", "unset")
+    return (
+        f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"Python {platform.python_version()}, THP_MEM_ALLOC_ENABLE={thp}"
+    )
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows of equal keys as a Markdown table."""
+    header = list(rows[0])
+    body = [[str(row[column]) for column in header] for row in rows]
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(name: str, rows: Sequence[Mapping[str, object]], *, note: str) -> None:
+    """Write the rows as results/NAME.csv, and with note and machine as results/NAME.md."""
+    path = RESULTS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    text = f"{table(rows)}\n\n{note}\n\nMeasured on {machine()}.\n"
+    path.with_suffix(".md").write_text(text)
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise LookupError(f"/proc/self/status has no field {field}")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
