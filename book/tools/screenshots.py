@@ -119,14 +119,19 @@ def served(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Start Chromium as the system installed it (Debian: apt install chromium)."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    """Start Chromium, or end the program with the way to install it."""
+    path = chromium_path()
     if path is None:
         sys.exit("No Chromium here. On Debian and Ubuntu: apt install chromium.")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=list(BROWSER_ARGUMENTS))
         yield started
         started.close()
+
+
+def chromium_path() -> str | None:
+    """Return the Chromium that the system installed, if there is one."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

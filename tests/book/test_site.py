@@ -9,17 +9,19 @@ from importlib import import_module
 import l2s
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
 from pybtex.database import parse_file
 
 from book.extensions.address import site_url
 from book.tools import layout
-from book.tools.screenshots import browser, listen, served
+from book.tools.screenshots import browser, chromium_path, listen, served
 from tests.book.notebooks import CLAIM
 from tests.book.pages import broken_links, is_foreign, pages, style_resources
 
 ROOT = layout.ROOT
 CITATION = re.compile(r"\{cite(?::\w+)?\}`([^`]+)`")
 MEGABYTE = 1e6
+GRAVE = ("serious", "critical")
 
 
 @pytest.fixture(scope="module")
@@ -209,11 +211,29 @@ def test_the_contents_page_is_read_as_yaml_with_captions():
         assert part.get("numbered", False) == is_chapters, f"{part['caption']}: numbered or not"
 
 
-@pytest.mark.parametrize("page", ["book/preface", "book/claims", *notebooks()])
-def test_a_browser_shows_a_page_without_complaint(built_site, page):
+@pytest.fixture(scope="module")
+def shown(built_site):
+    """A browser, and the address at which it finds the site."""
+    if chromium_path() is None:
+        pytest.skip("needs Chromium: apt install chromium")
     with served(built_site) as address, browser() as chromium:
-        tab = chromium.new_page(viewport={"width": 390, "height": 800})
-        heard = listen(tab, address)
-        tab.goto(f"{address}{page}.html", wait_until="networkidle")
-        assert not heard
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        yield chromium, address
+
+
+READ_BY_MACHINE = ["book/preface", "book/claims", "book/references", "book/api/train"]
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("page", [*READ_BY_MACHINE, *notebooks()])
+def test_a_browser_shows_a_page_without_complaint(shown, page, mode):
+    chromium, address = shown
+    context = chromium.new_context(viewport={"width": 390, "height": 800}, color_scheme=mode)
+    tab = context.new_page()
+    heard = listen(tab, address)
+    tab.goto(f"{address}{page}.html", wait_until="networkidle")
+    assert not heard
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    found = Axe().run(tab).response["violations"]
+    grave = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in GRAVE]
+    context.close()
+    assert not grave
