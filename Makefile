@@ -22,8 +22,9 @@ book: $(READY)  ## build the site, and say where to open it
 	$(PY) -m book.tools.build_site
 
 test: $(READY)  ## library tests, chapters through nbval, checks of the book [ARGS="-k words"]
-	$(ONE_THREAD) $(PY) -m pytest tests lib/l2s chapters --doctest-modules -n $(WORKERS) --dist loadfile \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout 100 $(ARGS)
+	$(ONE_THREAD) $(PY) -m pytest chapters tests lib/l2s --doctest-modules \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout 100 \
+	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 run: $(READY)  ## run a chapter with other parameters: CHAPTER=labels/contrastive PROFILE=full SEED=3 [ARGS="-p name value"]
 	$(PY) -m book.tools.run_chapter "$(CHAPTER)" --profile "$(PROFILE)" --seed "$(SEED)" $(ARGS)

@@ -104,7 +104,7 @@ def _processor_seconds(process: psutil.Process) -> float:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     """Measure a notebook's cell; fail it where the chapter passes a limit."""
-    if not isinstance(item, IPyNbCell):
+    if not isinstance(item, IPyNbCell) or not item.parent.kernel.is_alive():
         return (yield)
     watch = Watch(item.parent.kernel.km.provisioner.pid)
     try:
