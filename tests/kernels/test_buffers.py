@@ -1,5 +1,6 @@
 """Memory comes back when nothing lives on it, and not before."""
 
+import gc
 import threading
 
 import pytest
@@ -63,6 +64,28 @@ def test_the_stock_is_limited(monkeypatch):
     del loans
     assert sum(memory.numel() for memory in buffers._stock) == 4 * NUMBERS
     assert buffers.take(NUMBERS + 1, like=LIKE).shape == (NUMBERS + 1,)  # fresh, never in stock
+
+
+def test_the_garbage_collector_may_give_back_at_any_moment():
+    class Cycle:
+        def __init__(self):
+            self.me, self.memory = self, buffers.take(NUMBERS, like=LIKE)
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)  # collect at nearly every allocation, also inside `take`
+    try:
+        for _ in range(50):
+            Cycle()
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_memory_comes_back_while_the_stock_is_at_work():
+    loan = buffers.take(NUMBERS, like=LIKE)
+    address = loan.data_ptr()
+    with buffers._lock:  # must not wait for itself
+        del loan
+    assert buffers.take(NUMBERS, like=LIKE).data_ptr() == address
 
 
 def test_threads_get_memory_of_their_own():

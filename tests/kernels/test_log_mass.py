@@ -45,13 +45,14 @@ def test_the_definition_by_loops():
 
 
 # 134 rows exceed the size up to which the definition itself is used; 1100 hold several blocks.
-@pytest.mark.parametrize("rows", [6, 134, 1100])
-@pytest.mark.parametrize("block_size", [None, 1, 7, 64, 5000])
+@pytest.mark.parametrize(
+    ("rows", "block_size"),
+    [(rows, size) for rows in (6, 134) for size in (None, 1, 7, 64, 5000)]
+    + [(1100, None), (1100, 64), (1100, 300)],
+)
 @pytest.mark.parametrize("bound", [INF, 10.1], ids=["unknown", "bounded"])
 @pytest.mark.parametrize("excluded", [itself, itself_and_partner])
 def test_anchors_among_themselves_agree_with_the_definition(rows, block_size, bound, excluded):
-    if rows == 1100 and block_size == 1:
-        pytest.skip("a thousand blocks of one row take long and show nothing new")
     z, columns = unit(rows), excluded(rows)
     fast = value_and_gradients(
         lambda z: log_mass(z, z, columns, temperature=0.1, bound=bound, block_size=block_size), z
@@ -217,6 +218,11 @@ def test_memory_grows_with_batch_times_block():
         ({"temperature": math.nan}, ValueError, ["`temperature`", "nan"]),
         ({"block_size": 0}, ValueError, ["`block_size`", "0"]),
         ({"block_size": 2.5}, TypeError, ["`block_size`", "2.5"]),
+        (
+            {"anchors": unit(4).bfloat16()},
+            TypeError,
+            ["`anchors`", "bfloat16", "float32 or float64"],
+        ),
         ({"anchors": unit(4)[0]}, ValueError, ["`anchors`", "(8,)"]),
         ({"candidates": unit(5, dim=3)}, ValueError, ["`candidates`", "(5, 3)"]),
         ({"candidates": unit(5).float()}, TypeError, ["`candidates`", "float32"]),

@@ -5,6 +5,7 @@ hands out an uninitialised tensor from a small stock. The memory goes back to th
 last tensor on it is gone, as its storage keeps it alive until then: no live tensor can share it.
 """
 
+import queue
 import threading
 import weakref
 
@@ -14,6 +15,7 @@ from torch import Tensor
 _LIMIT = 256 * 2**20  # bytes kept in stock at most
 _stock: list[Tensor] = []
 _lock = threading.Lock()
+_returned: queue.SimpleQueue[Tensor] = queue.SimpleQueue()
 
 
 def take(numel: int, *, like: Tensor) -> Tensor:
@@ -39,12 +41,14 @@ def take(numel: int, *, like: Tensor) -> Tensor:
 def clear() -> None:
     """Hand the stock back to the system."""
     with _lock:
+        _collect()
         _stock.clear()
 
 
 def _from_stock(size: int) -> Tensor | None:
     """The smallest memory in stock that is large enough and not wastefully so."""
     with _lock:
+        _collect()
         fitting = [memory for memory in _stock if size <= memory.numel() <= 2 * size]
         if not fitting:
             return None
@@ -54,7 +58,18 @@ def _from_stock(size: int) -> Tensor | None:
 
 
 def _give_back(memory: Tensor) -> None:
-    with _lock:
-        _stock.append(memory)
-        while sum(map(Tensor.numel, _stock)) > _LIMIT:
-            _stock.pop(0)  # the one that was unused longest
+    # The garbage collector may call this anywhere, even while this thread holds the lock: the
+    # queue takes memory at any moment, and whoever has the lock next sorts it in.
+    _returned.put(memory)
+    if _lock.acquire(blocking=False):
+        try:
+            _collect()
+        finally:
+            _lock.release()
+
+
+def _collect() -> None:
+    while not _returned.empty():
+        _stock.append(_returned.get())
+    while sum(map(Tensor.numel, _stock)) > _LIMIT:
+        _stock.pop(0)  # the one that was unused longest

@@ -7,7 +7,7 @@ plain PyTorch too; ``operator.py`` registers them as one operator and chooses.
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float32, Float64, Int
 from torch import Tensor
 
 from l2s import checks
@@ -19,14 +19,14 @@ __all__ = ["log_mass", "log_mass_reference", "unit_log_mass"]
 
 @checks.typed
 def log_mass(
-    anchors: Float[Tensor, "anchors dim"],
-    candidates: Float[Tensor, "candidates dim"],
+    anchors: Float32[Tensor, "anchors dim"] | Float64[Tensor, "anchors dim"],
+    candidates: Float32[Tensor, "candidates dim"] | Float64[Tensor, "candidates dim"],
     excluded: Int[Tensor, "anchors excluded"],
     *,
     temperature: float,
     bound: float = math.inf,
     block_size: int | None = None,
-) -> Float[Tensor, " anchors"]:
+) -> Float32[Tensor, " anchors"] | Float64[Tensor, " anchors"]:
     """Return the log of each anchor's exponential mass over the candidates not excluded for it.
 
     log U_i = log sum_{j not in excluded(i)} exp(<a_i, c_j> / tau)
@@ -49,7 +49,7 @@ def log_mass(
         of the reference.
 
     Raises:
-        TypeError: Wrong dtypes, or two of them.
+        TypeError: Other dtypes, or two of them.
         ValueError: A wrong shape; a temperature or block size that is not positive; an excluded
             column that does not exist, or no column left; exclusions that are not mutual where
             anchors are their own candidates.
