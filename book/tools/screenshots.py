@@ -14,9 +14,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from book.extensions.address import site_url
 from book.tools import layout
 
 SITE = layout.ROOT / "_build" / "html"
@@ -107,12 +110,14 @@ def settle(page: Page) -> None:
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Serve a folder on a free port of this machine, and give its address."""
-    handler = functools.partial(_Quiet, directory=str(folder))
+    """Serve a site on a free port of this machine, below the path that its host will use."""
+    url, _ = layout.repository()
+    prefix = urlsplit(site_url(url)).path
+    handler = functools.partial(_Server, prefix, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield f"http://127.0.0.1:{server.server_port}{prefix}"
     finally:
         server.shutdown()
 
@@ -134,7 +139,16 @@ def chromium_path() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+class _Server(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, prefix: str, *args: Any, **options: Any) -> None:
+        self.prefix = prefix
+        super().__init__(*args, **options)
+
+    def translate_path(self, path: str) -> str:
+        """Find the file of an address below the prefix; any other address has none."""
+        inside = path.removeprefix(self.prefix)
+        return super().translate_path(f"/{inside}" if inside != path else "/404-outside")
+
     def log_message(self, *words: object) -> None:
         """Write no line for each request."""
 
