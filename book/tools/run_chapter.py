@@ -64,7 +64,7 @@ def _check(values: dict[str, Any], source: Path) -> None:
     known = papermill.inspect_notebook(str(source))
     for name in values:
         if name not in known:
-            sys.exit(f"The chapter has no parameter {name!r}; it has {', '.join(known)}.")
+            sys.exit(f"The chapter has no parameter {name!r}; it has {', '.join(known) or 'none'}.")
     if values.get("profile", "quick") not in ("quick", "full"):
         sys.exit(f"PROFILE is {values['profile']!r}, but must be quick or full.")
     if not isinstance(values.get("seed", 0), int):

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from book.tools import run_bench, run_chapter
+from book.tools import layout, run_bench, run_chapter
 from tests.book import sample
 from tests.book.notebooks import Notebook
 
@@ -18,6 +18,10 @@ def root(tmp_path):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(new_notebook(cells=cells, metadata=kernel), path)
     return tmp_path
+
+
+def test_the_book_has_chapters_and_they_are_found():
+    assert "labels/contrastive" in layout.chapters()
 
 
 def test_parameters_reach_the_copy_and_the_chapter_stays(root):
