@@ -162,7 +162,12 @@ def _with_part(text: str, caption: str, document: str) -> str:
     ]
     at = with_chapters[-1] if with_chapters else ends[0]
     shown = yaml.safe_dump(caption, width=1000).removesuffix("...\n").strip()
-    lines[at:at] = [f"  - caption: {shown}", "    chapters:", f"      - file: {document}"]
+    lines[at:at] = [
+        f"  - caption: {shown}",
+        "    numbered: true",
+        "    chapters:",
+        f"      - file: {document}",
+    ]
     return "\n".join(lines) + "\n"
 
 
