@@ -45,11 +45,9 @@ def cell_ids_last(notebook: Notebook) -> list[str]:
 
 
 def every_cell_has_run(notebook: Notebook) -> list[str]:
-    return [
-        f"The code cell {cell.id!r} has not run: `make refresh` runs all."
-        for cell in notebook.code
-        if cell.source.strip() and cell.execution_count is None
-    ]
+    cells = [c.id for c in notebook.code if c.source.strip() and c.execution_count is None]
+    named = ", ".join(map(repr, cells[:3])) + (", ..." if len(cells) > 3 else "")
+    return [f"{len(cells)} code cells have not run ({named}): `make refresh`."] if cells else []
 
 
 def outputs_are_clean(notebook: Notebook) -> list[str]:
