@@ -5,6 +5,7 @@ The executed copy goes to _runs/; the chapter's own notebook is not touched.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,9 @@ def run(name: str, values: dict[str, Any], root: Path = layout.ROOT) -> Path:
     """Run a chapter with these values of its parameters, and return the executed copy's path."""
     source = layout.notebook(name, root)
     _check(values, source)
-    words = [name.replace("/", "-"), *(f"{key}-{value}" for key, value in sorted(values.items()))]
-    target = root / "_runs" / f"{'-'.join(words)}.ipynb"
+    words = [name, *(f"{key}-{value}" for key, value in sorted(values.items()))]
+    file_name = re.sub(r"[^\w.-]+", "-", "-".join(words))
+    target = root / "_runs" / f"{file_name}.ipynb"
     target.parent.mkdir(exist_ok=True)
     papermill.execute_notebook(
         str(source),
