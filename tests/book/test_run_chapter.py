@@ -27,9 +27,10 @@ def test_the_book_has_chapters_and_they_are_found():
 def test_parameters_reach_the_copy_and_the_chapter_stays(root):
     source = root / "chapters/labels/sample.ipynb"
     before = source.read_bytes()
-    target = run_chapter.run(sample.NAME, {"profile": "full", "seed": 3}, root)
-    assert target == root / "_runs/labels-sample-profile-full-seed-3.ipynb"
-    assert Notebook.read(target).code[-1].text.strip() == "full 3 10"
+    values = {"profile": "full", "seed": 3, "steps": "a/b [1]"}
+    target = run_chapter.run(sample.NAME, values, root)
+    assert target == root / "_runs/labels-sample-profile-full-seed-3-steps-a-b-1-.ipynb"
+    assert Notebook.read(target).code[-1].text.strip() == "full 3 a/b [1]"
     assert source.read_bytes() == before
 
 
