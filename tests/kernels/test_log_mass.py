@@ -115,11 +115,16 @@ def test_gradcheck_of_the_operator_itself(candidates, block_size, keep):
     assert torch.autograd.gradgradcheck(function, (z, c))
 
 
-def test_one_tensor_in_both_roles_has_both_gradients_twice():
+def test_one_tensor_in_both_roles_has_both_gradients_at_each_order():
+    def function(z):
+        return operator(z, z, itself(6), 0.3, 2, True, False)[0]
+
     z = unit(6, 3).requires_grad_()
-    assert torch.autograd.gradgradcheck(
-        lambda z: operator(z, z, itself(6), 0.3, 2, True, False)[0], z
-    )
+    once = torch.autograd.grad(function(z).sum(), z)[0]
+    differentiable = torch.autograd.grad(function(z).sum(), z, create_graph=True)[0]
+    torch.testing.assert_close(differentiable.detach(), once)
+    assert torch.autograd.gradcheck(function, z)
+    assert torch.autograd.gradgradcheck(function, z)
 
 
 @pytest.mark.parametrize("keep", [False, True])

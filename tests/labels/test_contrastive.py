@@ -170,6 +170,12 @@ def test_one_negative_leaves_the_logistic_loss():
     close(info_nce(za, zb, reduction="none"), torch.log1p(wrong_minus_right.exp()))
 
 
+def test_a_confident_mistake_is_not_rounded_to_its_margin():
+    query = torch.eye(2, dtype=torch.float64)
+    loss = info_nce(query, query.flip(0), temperature=1 / 21)
+    assert loss.item() - 21 == pytest.approx(math.exp(-21), rel=1e-4)
+
+
 @pytest.mark.parametrize("tau", [1e12, math.inf])
 def test_at_infinite_temperature_all_candidates_are_alike(tau):
     a, b = views(6)

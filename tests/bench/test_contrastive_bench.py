@@ -1,0 +1,62 @@
+"""The benchmark compares like with like, and its measures measure."""
+
+import csv
+import math
+import time
+
+import pytest
+import torch
+
+from bench import harness
+from bench.labels import contrastive as bench
+
+
+def test_contenders_compute_the_same_losses():
+    a, b = torch.randn(2, 20, 8, generator=torch.Generator().manual_seed(0))
+    found = {name: loss(a, b).item() for name, loss in bench.losses().items()}
+    for name, value in found.items():
+        same = "nt_xent" if "metric-learning" in name or name == "nt_xent" else "dcl"
+        assert value == pytest.approx(found[same], rel=1e-5), name
+
+
+def test_the_table_has_a_row_for_each_contender():
+    rows = bench.measure((16, 32), repeats=1)
+    assert len(rows) == 2 * (1 + len(bench.losses()))
+    assert [row["batch"] for row in rows[:: len(rows) // 2]] == ["2 x 16", "2 x 32"]
+    floor = rows[0]
+    assert (floor["loss"], floor["time / floor"]) == ("three products (floor)", "1.00")
+
+
+def test_the_median_of_turns():
+    turns = []
+    pauses = iter([0, 0.001, 0.05, 0.001])
+
+    def slow():
+        turns.append("slow")
+        time.sleep(next(pauses))
+
+    medians = harness.interleave({"slow": slow, "fast": lambda: turns.append("fast")}, repeats=3)
+    assert turns == ["slow", "fast"] * 4
+    assert 0.001 <= medians["slow"] < 0.05
+    assert medians["fast"] < medians["slow"]
+
+
+def test_peak_memory_sees_what_a_call_takes_and_gives_back():
+    def call():
+        torch.ones(16 * 2**20 // 4).sum()  # 16 MiB
+
+    peak = harness.peak_memory(call)
+    if math.isnan(peak):
+        pytest.skip("peak memory can be read on Linux only")
+    assert 15 * 2**20 < peak < 24 * 2**20
+
+
+def test_results_are_a_table_and_a_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    rows = [{"batch": "2 x 4", "time / ms": "1.0"}, {"batch": "2 x 8", "time / ms": "-"}]
+    harness.write("part/chapter", rows, note="A note.")
+    assert list(csv.DictReader((tmp_path / "part/chapter.csv").open())) == rows
+    page = (tmp_path / "part/chapter.md").read_text()
+    assert page.startswith("| batch | time / ms |\n| --- | --- |\n| 2 x 4 | 1.0 |\n")
+    assert "A note." in page
+    assert "THP_MEM_ALLOC_ENABLE" in page
