@@ -23,15 +23,28 @@ from typing import Any
 
 from l2s import checks
 from l2s.sweep.codec import decode
-from l2s.sweep.fingerprint import fingerprint
+from l2s.sweep.dask import ClusterError
+from l2s.sweep.fingerprint import fingerprint_of
 from l2s.sweep.grid import Task, check_signature, read_grid, read_seeds
+from l2s.sweep.note import made_by
 from l2s.sweep.progress import bar
 from l2s.sweep.result import Cell, Failure, Sweep, SweepError, read_csv
-from l2s.sweep.run import pickle, run_all
+from l2s.sweep.run import run_all
+from l2s.sweep.sending import pickle
 from l2s.sweep.store import CorruptStoreWarning, Store
 from l2s.sweep.worker import Outcome
 
-__all__ = ["Cell", "CorruptStoreWarning", "Failure", "Sweep", "SweepError", "read_csv", "sweep"]
+__all__ = [
+    "Cell",
+    "ClusterError",
+    "CorruptStoreWarning",
+    "Failure",
+    "Sweep",
+    "SweepError",
+    "made_by",
+    "read_csv",
+    "sweep",
+]
 
 
 @checks.typed
@@ -78,6 +91,7 @@ def sweep(
         ValueError: If the grid or the seeds are empty or hold something twice, or an argument lies
             outside its range.
         SweepError: If a cell failed and ``on_error`` is "raise".
+        ClusterError: If a Dask cluster has no workers, or workers with other libraries.
 
     Two explicit settings instead of a product:
 
@@ -135,7 +149,7 @@ def _opened(
     if store is None:
         yield None
     else:
-        with Store(store, fingerprint(function)) as kept:
+        with Store(store, fingerprint_of(function)) as kept:
             yield kept
 
 

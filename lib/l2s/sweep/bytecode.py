@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 _GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME"}
 _ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
 _CONSTANT = frozenset(dis.hasconst)
-_LOCAL = frozenset([*dis.haslocal, *dis.hasfree])
+_NAME = frozenset(dis.hasname)
 
 
 class Word(NamedTuple):
@@ -46,13 +46,13 @@ def read(code: CodeType) -> Iterator[Word | Constant | Name | Import]:
     arguments = code.co_argcount + code.co_kwonlyargcount
     shape = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     yield Word(repr((shape, code.co_varnames[:arguments], code.co_exceptiontable)))
-    steps = list(dis.get_instructions(code))
+    steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
     for place, step in enumerate(steps):
         if step.opcode in _CONSTANT:
             yield Word(step.opname)
             yield Constant(step.argval)
             continue
-        yield Word(f"{step.opname} {step.arg if step.opcode in _LOCAL else step.argval!r}")
+        yield Word(f"{step.opname} {step.argval if step.opcode in _NAME else step.arg}")
         if step.opname in _GLOBAL:
             yield Name((step.argval, *_attributes(steps, place + 1)))
         elif step.opname == "IMPORT_NAME":

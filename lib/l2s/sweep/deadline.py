@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from types import FrameType
 
 
-class Deadline(BaseException):
+class _Deadline(BaseException):
     """The time limit has passed; no ``Exception``, so that the cell's handlers let it by."""
 
 
 @contextlib.contextmanager
 def deadline(seconds: float | None) -> Iterator[None]:
-    """Raise ``Deadline`` inside the block once it has run for so many seconds.
+    """Raise ``TimeoutError`` inside the block once it has run for so many seconds.
 
     In a main thread a signal interrupts also what waits or sleeps. In any other thread the
     exception arrives with the next Python instruction.
@@ -27,14 +27,15 @@ def deadline(seconds: float | None) -> Iterator[None]:
         main = threading.current_thread() is threading.main_thread()
         with _by_signal(seconds) if main and hasattr(signal, "setitimer") else _by_thread(seconds):
             yield
-    except Deadline:
-        raise Deadline(f"the cell ran for longer than `timeout`, {seconds:g} s") from None
+    except _Deadline as passed:
+        error = TimeoutError(f"the cell ran for longer than `timeout`, {seconds:g} s")
+        raise error.with_traceback(passed.__traceback__) from None  # shows where it was
 
 
 @contextlib.contextmanager
 def _by_signal(seconds: float) -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
-        raise Deadline
+        raise _Deadline
 
     handler = signal.signal(signal.SIGALRM, ring)
     start = time.monotonic()
@@ -59,7 +60,7 @@ def _by_thread(seconds: float) -> Iterator[None]:
     def ring() -> None:
         with lock:
             if inside:
-                raise_in(thread, ctypes.py_object(Deadline))
+                raise_in(thread, ctypes.py_object(_Deadline))
 
     timer = threading.Timer(seconds, ring)
     timer.daemon = True

@@ -10,9 +10,9 @@ import builtins
 import functools
 import hashlib
 import importlib
-import importlib.util
 import io
 import logging
+import sys
 import threading
 import types
 import weakref
@@ -35,6 +35,15 @@ _WITHOUT_VALUE = (
     type(threading.RLock()),
     weakref.ref,
 )
+# Their text says all that they are.
+_NAMED_IN_FULL = (
+    np.dtype,
+    torch.device,
+    torch.dtype,
+    torch.layout,
+    types.GenericAlias,
+    types.UnionType,
+)
 _BUILTIN = (
     types.BuiltinFunctionType,
     types.MethodDescriptorType,
@@ -54,7 +63,7 @@ _BOOKKEEPING = {
 _MISSING = object()
 
 
-def fingerprint(function: Callable[..., Any]) -> str:
+def fingerprint_of(function: Callable[..., Any]) -> str:
     """Return a hexadecimal name that changes when the function's results may change.
 
     Raises:
@@ -103,13 +112,13 @@ class _Walk:
             self.add(kind, value if isinstance(value, bytes) else repr(value))
             if type(value).__module__ != "builtins":  # an enumeration, or another subclass
                 self.visit(type(value), where)
-        elif isinstance(value, np.ndarray):
+        elif type(value) in (np.ndarray, np.memmap):
             self._visit_array(value, where)
         elif isinstance(value, torch.Tensor):
             self._visit_tensor(value, where)
         elif isinstance(value, torch.Generator):
             self._visit_tensor(value.get_state(), where)
-        elif isinstance(value, np.dtype | torch.dtype | torch.device | torch.layout):
+        elif isinstance(value, _NAMED_IN_FULL):
             self.add(kind, str(value))
         elif type(value) is tuple:
             self.add(kind, str(len(value)))
@@ -175,12 +184,15 @@ class _Walk:
             raise _unreadable(tensor, where) from error
 
     def _visit_module(self, module: types.ModuleType) -> None:
-        """Feed a module that is used as a whole: its source, or its version."""
+        """Feed a module that is used as a whole: its version; if followed, all that is in it."""
+        self.add("module", module.__name__, version(module.__name__))
+        if not is_followed(module.__name__):
+            return
         file = getattr(module, "__file__", None)
-        if is_followed(module.__name__) and file is not None:
-            self.add("module", module.__name__, Path(file).read_bytes())
-        else:
-            self.add("module", module.__name__, version(module.__name__))
+        self.add(Path(file).read_bytes() if file else "")
+        code = (types.FunctionType, type)
+        members = (value for value in vars(module).values() if isinstance(value, code))
+        self._visit_each(members, f"the module `{module.__name__}`")
 
     def _visit_builtin(self, value: Any, where: str) -> None:
         owner = getattr(value, "__self__", None)
@@ -191,11 +203,12 @@ class _Walk:
 
     def _visit_function(self, function: types.FunctionType) -> None:
         module = function.__globals__.get("__name__")
-        if not is_followed(module):
+        checks_types = function.__code__.co_filename.startswith("<@beartype")  # generated
+        if checks_types or not is_followed(module):
             self._visit_foreign(function, version(module))
             return
         name = f"`{function.__name__}`"
-        self.add("function")
+        self.add("function", version(module) if module else "")
         self._visit_code(function.__code__, function.__globals__, name)
         self.visit(function.__defaults__, f"a default of {name}")
         for key, value in sorted((function.__kwdefaults__ or {}).items()):
@@ -208,9 +221,11 @@ class _Walk:
         """Feed a library's function: its version, and what of ours a decorator of it wraps."""
         self.add("library", library, function.__qualname__)
         wrapped = getattr(function, "__wrapped__", None)
-        values = [wrapped, *(value for _, value in _closure(function))]
-        simple = (types.FunctionType, bool, int, float, str)
-        self._visit_each((v for v in values if isinstance(v, simple)), function.__qualname__)
+        self.visit(wrapped, function.__qualname__)
+        kinds = (bool, int, float, str) + ((types.FunctionType,) if wrapped is None else ())
+        for name, value in _closure(function):
+            if isinstance(value, kinds):
+                self.visit(value, f"the closure value `{name}` of `{function.__qualname__}`")
 
     def _visit_class(self, cls: type) -> None:
         if not is_followed(cls.__module__):
@@ -226,7 +241,9 @@ class _Walk:
 
     def _visit_instance(self, value: Any, where: str) -> None:
         wrapped = getattr(value, "__wrapped__", None)
-        if isinstance(wrapped, types.FunctionType) and not is_followed(type(value).__module__):
+        if isinstance(value, torch.library.CustomOpDef):  # with all that its module registers
+            wrapped = sys.modules[value._init_fn.__module__]
+        if wrapped is not None and not is_followed(type(value).__module__):
             self.add("wrapper", version(type(value).__module__))  # compiled by a library
             self.visit(wrapped, where)
             return
@@ -261,6 +278,9 @@ class _Walk:
     def _visit_name(self, parts: tuple[str, ...], names: dict[str, Any], where: str) -> None:
         first, *rest = parts
         value = names.get(first, getattr(builtins, first, _MISSING))
+        home = names.get("__name__") or ""
+        if home.startswith("l2s.") and isinstance(value, list | dict | set):
+            value = sys.modules[home]  # a cache changes as it is used: take its module's text
         self._visit_attribute(value, rest, f"the global `{first}` of {where}")
 
     def _visit_attribute(self, value: Any, attributes: list[str], where: str) -> None:

@@ -27,9 +27,6 @@ class Task(NamedTuple):
         """The cell's name in a store: equal for equal settings and seed, whatever their order."""
         return json.dumps([self.settings, self.seed], sort_keys=True)
 
-    def __str__(self) -> str:
-        return ", ".join(f"{k}={v!r}" for k, v in [*self.settings.items(), ("seed", self.seed)])
-
 
 def read_grid(grid: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Setting]:
     """List the settings of a grid in order: the product of a mapping, or the sequence as it is."""

@@ -1,63 +1,82 @@
 """Whose code is it: followed line by line (the reader's, and this library's), or by version."""
 
+import contextlib
 import functools
 import importlib.metadata
+import os
 import sys
 import sysconfig
-from types import ModuleType
+from pathlib import Path
 
-_INSTALLED = tuple(
-    {sysconfig.get_path(name) for name in ("purelib", "platlib")} | {"site-packages"}
-)
-# What the library's own numbers rest on, whether a function names it or not.
-_ALWAYS = ("l2s", "torch", "numpy", "scipy", "sklearn")
+import l2s
+
+_INSTALLED = {"site-packages", "dist-packages"}
+_STDLIB = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
+# This library, and what its own numbers rest on, whether a function names them or not.
+LIBRARIES = ("learning-to-select", "torch", "numpy", "scipy", "scikit-learn")
 
 
 def base_versions() -> str:
-    """Name the versions of Python and of the libraries beneath every result."""
+    """Name the versions of Python, of this library, and of those beneath it."""
     python = f"python {sys.version_info.major}.{sys.version_info.minor}"
-    return "; ".join([python, *(version(name) for name in _ALWAYS)])
+    beneath = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES[1:]]
+    return "; ".join([python, f"l2s {l2s.__version__}", *beneath])
 
 
 def is_followed(module: str | None) -> bool:
     """Return whether a module's code is read, rather than trusted to its version."""
-    if module is None:
-        return False
+    if module is None:  # made by exec
+        return True
     top = module.partition(".")[0]
     if top in ("__main__", "l2s"):
-        return True
-    if top in sys.stdlib_module_names:
-        return False
-    loaded = sys.modules.get(module) or sys.modules.get(top)
-    file = getattr(loaded, "__file__", None)
-    if file is None:  # a namespace package, or a module made by hand
-        paths = list(getattr(loaded, "__path__", []))
-        file = paths[0] if paths else ""
-    installed = any(folder in file for folder in _INSTALLED)
-    return not (installed and _has_version(top))
+        return module != "l2s.checks"  # it stops a run, but changes no result
+    file = _file(module) or _file(top)
+    if file is None:  # built in, or made by hand
+        return top not in sys.stdlib_module_names
+    return _is_own(file) or (_is_installed(file) and version(module) == _unknown(top))
+
+
+def own_files() -> dict[str, int]:
+    """Return the loaded source files that are not installed, each with the time of its change."""
+    found = {}
+    for module in list(sys.modules):
+        file = _file(module)
+        if file is not None and _is_own(file):
+            with contextlib.suppress(OSError):
+                found[file] = os.stat(file).st_mtime_ns
+    return found
 
 
 def version(module: str | None) -> str:
     """Name the library that a module belongs to, and its version."""
     top = (module or "builtins").partition(".")[0]
+    found = getattr(sys.modules.get(top), "__version__", None)
+    if isinstance(found, str):
+        return f"{top} {found}"
     if top in sys.stdlib_module_names:
         return "python"
-    return f"{top} {_declared(top) or _installed(top) or 'unknown'}"
+    distributions = _distributions().get(top)
+    if distributions:
+        return f"{top} {importlib.metadata.version(distributions[0])}"
+    return _unknown(top)
 
 
-def _has_version(top: str) -> bool:
-    return bool(_declared(top) or _installed(top))
+def _is_own(file: str) -> bool:
+    return not _is_installed(file) and not file.startswith(_STDLIB)
 
 
-def _declared(top: str) -> str | None:
-    module: ModuleType | None = sys.modules.get(top)
-    found = getattr(module, "__version__", None)
-    return found if isinstance(found, str) else None
+def _is_installed(file: str) -> bool:
+    return not _INSTALLED.isdisjoint(Path(file).parts)
 
 
-def _installed(top: str) -> str | None:
-    names = _distributions().get(top)
-    return importlib.metadata.version(names[0]) if names else None
+def _file(module: str) -> str | None:
+    loaded = sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
+    return file or next(iter(getattr(loaded, "__path__", ())), None)  # a namespace package
+
+
+def _unknown(top: str) -> str:
+    return f"{top} of an unknown version"
 
 
 @functools.cache

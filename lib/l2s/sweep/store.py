@@ -11,7 +11,6 @@ from typing import Self
 
 _APPLICATION = 0x4C325357  # "L2SW", written into the file's header
 _BUSY = 60.0  # seconds to wait for another process that writes
-_SIDE_FILES = ("-journal", "-wal", "-shm")
 
 
 class CorruptStoreWarning(UserWarning):
@@ -45,8 +44,8 @@ class Store:
         except _CorruptError as error:
             moved = _move_aside(self.path)
             warnings.warn(
-                f"The sweep store {self.path} cannot be read ({error}). It was moved to {moved}, "
-                "and the sweep begins with an empty store.",
+                f"The sweep store {self.path} cannot be read ({error}). It was moved to "
+                f"{moved.name}, beside it, and the sweep begins with an empty store.",
                 CorruptStoreWarning,
                 stacklevel=2,
             )
@@ -74,6 +73,7 @@ class Store:
     def _open(self) -> None:
         with _translated(self.path):
             self._connection = sqlite3.connect(self.path, timeout=_BUSY)
+        self._connection.text_factory = _as_text
         try:
             with _translated(self.path), self._connection:
                 self._prepare()
@@ -128,7 +128,7 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _move_aside(path: Path) -> Path:
-    """Give the file a name that nothing else has; what SQLite keeps beside it goes along."""
+    """Give the file a name that nothing else has."""
     number = 1
     while True:
         target = path.with_name(f"{path.name}.corrupt-{number}")
@@ -138,10 +138,11 @@ def _move_aside(path: Path) -> Path:
         except FileExistsError:
             number += 1
     path.replace(target)
-    for suffix in _SIDE_FILES:  # a journal left behind would be played into the new store
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(target.with_name(target.name + suffix))
     return target
+
+
+def _as_text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")  # damaged text then fails its checksum
 
 
 def _digest(*parts: str) -> str:

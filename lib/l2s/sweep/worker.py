@@ -1,6 +1,7 @@
 """One cell, run in a worker or in this process: what comes back is always plain text."""
 
 import contextlib
+import multiprocessing
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from l2s.sweep.codec import encode
-from l2s.sweep.deadline import Deadline, deadline
+from l2s.sweep.deadline import deadline
 from l2s.sweep.grid import Task
 
 
@@ -21,6 +22,10 @@ class Outcome(NamedTuple):
     encoded: str | None
     error: str = ""
     traceback: str = ""
+
+
+def be_ready() -> None:
+    """Do nothing, in a worker that has imported this module by then."""
 
 
 def run_pickled(payload: bytes, task: Task, timeout: float | None) -> tuple[int, Outcome]:
@@ -42,7 +47,7 @@ def run(function: Callable[..., Any], task: Task, timeout: float | None) -> Outc
         with _one_thread(), deadline(timeout):
             values = function(seed=task.seed, **task.settings)
         return Outcome(encode(values))
-    except (Exception, SystemExit, Deadline) as error:
+    except (Exception, SystemExit) as error:
         return failed(error)
 
 
@@ -53,6 +58,17 @@ def failed(error: BaseException) -> Outcome:
     lines = traceback.format_exception(type(error), error, below)
     summary = "".join(traceback.format_exception_only(error)).strip()
     return Outcome(None, summary, "".join(lines))
+
+
+def lost(error: BaseException) -> Outcome:
+    """Describe an error that is not the cell's own: its worker was lost on it."""
+    if isinstance(error, TimeoutError | multiprocessing.TimeoutError):
+        text = "the cell ran for longer than `timeout` and could not be interrupted"
+    else:
+        text = "its worker died, or could not be reached"
+    cause = f"{type(error).__name__}: {error}".strip()
+    first, _, _ = cause.partition("\n")
+    return Outcome(None, f"{text} ({first})", f"{text}\n{cause}\n")
 
 
 _threads_lock = threading.Lock()
