@@ -228,8 +228,9 @@ class _Walk:
                 self.visit(value, f"the closure value `{name}` of `{function.__qualname__}`")
 
     def _visit_class(self, cls: type) -> None:
-        if not is_followed(cls.__module__):
-            self.add("library", version(cls.__module__), cls.__module__, cls.__qualname__)
+        module = cls.__module__ if isinstance(cls.__module__, str) else "builtins"  # Cython's
+        if not is_followed(module):
+            self.add("library", version(module), module, cls.__qualname__)
             return
         where = f"the class `{cls.__name__}`"
         self.add("class")
