@@ -58,7 +58,7 @@ class ClaimsLedger(SphinxDirective):
         found += [
             f"{key.capitalize()}: {claim[key]}" for key in ("setting", "reason") if claim[key]
         ]
-        card = self.markdown(f"{{ref}}`see the card <claim-{claim['id']}>`")
+        card = self.markdown(f"{{ref}}`{claim['id']} <claim-{claim['id']}>`")
         verdict = [nodes.strong("", claim["verdict"].capitalize()), card]
         cells = [_cell(parts) for parts in (paper, found, verdict)]
         return nodes.row("", *cells, ids=[f"ledger-{claim['id']}"])
