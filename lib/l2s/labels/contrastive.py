@@ -1,7 +1,7 @@
 """Contrastive losses and the negative-positive coupling (Yeh et al., 2022).
 
-Anchor i has a positive with logit p_i = <z_i, z_i'> / tau, and negatives with the mass
-U_i = sum over negatives j of exp(<z_i, z_j> / tau). Each loss is a function of these two:
+Anchor i has a positive of logit p = <z, z'> / τ, and negatives of mass U = sum of exp(<z, z_j> / τ)
+over all its negatives z_j. Each loss is a function of these two::
 
     InfoNCE     -log(e^p / (e^p + U))  =  softplus(log U - p)
     coupling    q = U / (e^p + U)      =  sigmoid(log U - p)
@@ -9,13 +9,13 @@ U_i = sum over negatives j of exp(<z_i, z_j> / tau). Each loss is a function of 
     DCLW        log U - w p
 
 So InfoNCE is a soft hinge on DCL, and its gradient is q times DCL's. log U comes from
-``l2s.kernels.log_mass``; what remains here reads like the chapter ``labels/contrastive``.
+:mod:`l2s.kernels.log_mass`; what remains here reads like the chapter ``labels/contrastive``.
 
 ``block_size`` leaves value and gradient exact, and makes the memory O(batch x block_size) instead
 of O(batch^2). ``gather_negatives`` takes negatives from all ranks of torch.distributed, with
-gradients: every rank calls the function with a batch of one size and gets the loss of its own
-anchors, and after the averaging of ``DistributedDataParallel`` value and gradient of the mean equal
-those of one process on the whole batch.
+gradients. Every rank must call the function, with equally many items, and gets the loss of its own
+anchors: once ``DistributedDataParallel`` has averaged, value and gradient of the mean equal those
+of one process on the whole batch.
 
 Features may be float16, bfloat16, float32 or float64; the work is done in float32 or float64 and
 holds for logits up to 1e4; the result has the features' dtype.
@@ -24,7 +24,7 @@ holds for logits up to 1e4; the result has the features' dtype.
 import math
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (as the field writes it)
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -48,16 +48,19 @@ def info_nce(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, " batch"]:
-    """InfoNCE: each query must find its own key among the keys of the batch.
+    r"""InfoNCE: each query must find its own key among the keys of the batch.
 
-    L_i = -log( exp(<q_i, k_i> / tau) / sum_j exp(<q_i, k_j> / tau) ) = softplus(log U_i - p_i)
+    .. math::
 
-    where U_i sums over the other N - 1 keys. One direction only: keys do not look for queries.
+        L_i = -\log\frac{e^{\langle q_i, k_i\rangle/\tau}}{\sum_j e^{\langle q_i, k_j\rangle/\tau}}
+            = \operatorname{softplus}(\log U_i - p_i),
+
+    where U sums over the other N - 1 keys. One direction only: keys do not look for queries.
 
     Args:
         query: Shape (batch, dim), floating; row i belongs to row i of ``key``.
         key: The same shape and dtype.
-        temperature: tau, above 0.
+        temperature: τ, above 0.
         reduction: "mean" or "sum" over the queries, or "none" for shape (batch,).
         normalize: Divide rows by their length; with False they must have unit length.
         block_size: Anchors at a time, to save memory. None keeps everything.
@@ -102,16 +105,16 @@ def nt_xent(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, "2 batch"]:
-    """NT-Xent (SimCLR): each of the 2N views must find its partner among the other 2N - 1.
+    r"""NT-Xent (SimCLR): each of the 2N views must find its partner among the other 2N - 1.
 
-    L_i^(k) = softplus(log U_i^(k) - p_i)
+    .. math:: L_i^{(k)} = \operatorname{softplus}(\log U_i^{(k)} - p_i),
 
-    where k is the anchor's view, and U_i^(k) sums over both views of all other items.
+    where k is the anchor's view, and U sums over both views of all other items.
 
     Args:
         view_a: Shape (batch, dim), floating; row i is one view of item i.
         view_b: The same shape and dtype; row i is the other view of item i.
-        temperature: tau, above 0.
+        temperature: τ, above 0.
         reduction: "mean" or "sum" over all 2N anchors, or "none" for shape (2, batch), the
             anchors of ``view_a`` first.
         normalize: Divide rows by their length; with False they must have unit length.
@@ -122,7 +125,7 @@ def nt_xent(
         The loss, at least 0, in the features' dtype.
 
     Raises:
-        TypeError, ValueError: As ``info_nce``.
+        ValueError: Or TypeError, as ``info_nce``.
 
     Source: chen2020, equation 1.
 
@@ -147,16 +150,16 @@ def coupling(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, "2 batch"]:
-    """The negative-positive coupling: the factor that ``nt_xent``'s gradients have over ``dcl``'s.
+    r"""The negative-positive coupling: the factor that ``nt_xent``'s gradients have over ``dcl``'s.
 
-    q_i^(k) = U_i^(k) / (exp(p_i) + U_i^(k)) = sigmoid(log U_i^(k) - p_i)
+    .. math:: q_i^{(k)} = U_i^{(k)} / (e^{p_i} + U_i^{(k)}) = \sigma(\log U_i^{(k)} - p_i)
 
     Small where the pair is easy or the batch is small. No gradient flows through it.
 
     Args:
         view_a: Shape (batch, dim), floating; row i is one view of item i.
         view_b: The same shape and dtype; row i is the other view of item i.
-        temperature: tau, above 0.
+        temperature: τ, above 0.
         normalize: Divide rows by their length; with False they must have unit length.
         block_size: Anchors at a time, to save memory. None keeps everything.
         gather_negatives: Use the keys of all ranks.
@@ -165,7 +168,7 @@ def coupling(
         Shape (2, batch), within (0, 1), the anchors of ``view_a`` first.
 
     Raises:
-        TypeError, ValueError: As ``info_nce``.
+        ValueError: Or TypeError, as ``info_nce``.
 
     Source: yeh2022, proposition 1.
 
@@ -193,18 +196,18 @@ def dcl(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, "2 batch"]:
-    """Decoupled contrastive loss: the positive leaves the denominator, and q becomes 1.
+    r"""Decoupled contrastive loss: the positive leaves the denominator, and q becomes 1.
 
-    L_i^(k) = log U_i^(k) - w_i p_i
+    .. math:: L_i^{(k)} = \log U_i^{(k)} - w_i p_i,
 
     with w_i = 1 (DCL) or the weights of ``von_mises_fisher_weights`` (DCLW).
 
     Args:
         view_a: Shape (batch, dim), floating; row i is one view of item i.
         view_b: The same shape and dtype; row i is the other view of item i.
-        temperature: tau, above 0.
+        temperature: τ, above 0.
         weighting: None for DCL, "von_mises_fisher" for DCLW.
-        sigma: Width of DCLW's weights, above 0.
+        sigma: Width σ of DCLW's weights, above 0.
         detach_weights: Take DCLW's weights as constants. By default they have gradients too, as the
             equation says; public implementations do either.
         reduction: "mean" or "sum" over all 2N anchors, or "none" for shape (2, batch), the
@@ -215,10 +218,10 @@ def dcl(
 
     Returns:
         The loss, in the features' dtype. The mean of DCL is at least
-        log(2(N - 1)) - N / ((N - 1) tau), which may be negative.
+        log(2(N - 1)) - N / ((N - 1) τ), which may be negative.
 
     Raises:
-        TypeError, ValueError: As ``info_nce``.
+        ValueError: Or TypeError, as ``info_nce``.
 
     Source: yeh2022.
 
@@ -249,24 +252,24 @@ def von_mises_fisher_weights(
     sigma: float = 0.5,
     normalize: bool = True,
 ) -> Float[Tensor, " batch"]:
-    """DCLW's weight of each pair: less for pairs that are aligned better than the average pair.
+    r"""DCLW's weight of each pair: less for pairs that are aligned better than the average pair.
 
-    w_i = 2 - exp(c_i / sigma) / mean_j exp(c_j / sigma)
+    .. math:: w_i = 2 - \frac{e^{c_i/\sigma}}{\frac1N\sum_j e^{c_j/\sigma}},
 
-    where c_i is the cosine of pair i. The mean of w is 1. A pair far more aligned than the rest
+    where c is the cosine of a pair. The mean of w is 1. A pair far more aligned than the rest
     has a negative weight, which pushes it apart. Gradients flow through the weights.
 
     Args:
         view_a: Shape (batch, dim), floating; row i is one view of item i.
         view_b: The same shape and dtype; row i is the other view of item i.
-        sigma: Width, above 0; as it grows all weights go to 1.
+        sigma: Width σ, above 0; as it grows all weights go to 1.
         normalize: Divide rows by their length; with False they must have unit length.
 
     Returns:
         Shape (batch,), within (2 - batch, 2).
 
     Raises:
-        TypeError, ValueError: As ``info_nce``.
+        ValueError: Or TypeError, as ``info_nce``.
 
     Source: yeh2022.
 
@@ -293,17 +296,20 @@ def supervised_contrastive(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, " batch"]:
-    """Supervised contrastive loss: every other item of the anchor's class is a positive.
+    r"""Supervised contrastive loss: every other item of the anchor's class is a positive.
 
-    L_i = log sum_{j != i} exp(<z_i, z_j> / tau) - mean over j in P(i) of <z_i, z_j> / tau
+    .. math::
 
-    where P(i) are the other items with the anchor's label: the mean over positives stands outside
+        L_i = \log\sum_{j\ne i} e^{\langle z_i, z_j\rangle/\tau}
+            - \frac{1}{|P_i|}\sum_{j\in P_i} \langle z_i, z_j\rangle/\tau,
+
+    where P are the other items with the anchor's label: the mean over positives stands outside
     the logarithm. With two views of each item and its number as their label it is ``nt_xent``.
 
     Args:
         features: Shape (batch, dim), floating.
         labels: Shape (batch,), integer; any numbers.
-        temperature: tau, above 0.
+        temperature: τ, above 0.
         no_positive: With "ignore" an anchor whose label occurs once has the loss 0 and is left out
             of the mean; with "error" it is an error.
         reduction: "mean" or "sum" over the anchors, or "none" for shape (batch,).
@@ -315,7 +321,7 @@ def supervised_contrastive(
         The loss, at least 0, in the features' dtype.
 
     Raises:
-        TypeError, ValueError: As ``info_nce``; other labels, or an anchor without a positive.
+        ValueError: Or TypeError, as ``info_nce``; other labels, or an anchor without a positive.
 
     Source: khosla2020, equation 2.
 

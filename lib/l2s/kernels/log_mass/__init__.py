@@ -27,19 +27,19 @@ def log_mass(
     bound: float = math.inf,
     block_size: int | None = None,
 ) -> Float32[Tensor, " anchors"] | Float64[Tensor, " anchors"]:
-    """Return the log of each anchor's exponential mass over the candidates not excluded for it.
+    r"""Return the log of each anchor's exponential mass over the candidates not excluded for it.
 
-    log U_i = log sum_{j not in excluded(i)} exp(<a_i, c_j> / tau)
+    .. math:: \log U_i = \log\sum_{j\notin X_i} e^{\langle a_i, c_j\rangle/\tau}
 
     Args:
         anchors: Shape (anchors, dim), float32 or float64.
         candidates: Shape (candidates, dim), of the same dtype. Pass the anchors' own tensor where
             anchors are their own candidates: half of the work is then saved if ``bound`` is small.
-        excluded: Shape (anchors, excluded), integer: the columns left out for each anchor; a
+        excluded: X, of shape (anchors, excluded), integer: the columns left out for each anchor; a
             column may be named twice. Where anchors are their own candidates, each must exclude
             itself, and i must exclude j where j excludes i.
-        temperature: tau, above 0.
-        bound: A number that no ``|<a_i, c_j>| / tau`` exceeds, where the caller knows one (1 / tau
+        temperature: τ, above 0.
+        bound: A number that no ``|<a_i, c_j>| / τ`` exceeds, where the caller knows one (1 / τ
             for rows of unit length). A small one saves the search for each row's largest logit.
         block_size: Rows worked on at a time. The memory is then O(candidates x block_size), and
             the backward pass computes each block again. By default all exponentials are kept.
