@@ -27,8 +27,7 @@ BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 NOTE = (
     f"Forward and backward, two views of each item, dimension {DIM}, float32, temperature "
     f"{TEMPERATURE}. Time is the median of interleaved runs; memory is the peak beyond the inputs. "
-    "The floor is the three matrix products alone. Left out (-): may need more than 60 % of the free "
-    "memory."
+    "The floor is the three matrix products alone. A dash: it may need more memory than is free."
 )
 
 Loss = Callable[[Tensor, Tensor], Tensor]
