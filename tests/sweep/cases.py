@@ -84,8 +84,3 @@ def wait(condition, seconds=60):
         if time.monotonic() > limit:
             raise TimeoutError
         time.sleep(0.02)
-
-
-def environment():
-    """The environment for a child that runs at the repository's root."""
-    return dict(os.environ)

@@ -1,6 +1,7 @@
 """The same sweep on a Dask cluster: two worker processes on this machine's loopback."""
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import signal
@@ -101,6 +102,20 @@ def test_a_cell_that_takes_too_long_is_stopped(in_dask):
     assert len(result.cells) == 2
 
 
+def naps(*, seed, x):
+    if x == 1:
+        time.sleep(2.5)  # in a thread nothing interrupts it
+    return {"x": x}
+
+
+def test_a_cell_that_cannot_be_interrupted_ends_the_run(in_dask, monkeypatch, tmp_path):
+    monkeypatch.setattr("l2s.sweep.run._GRACE", 0.5)
+    options = {"seeds": [0], "timeout": 0.3, "store": tmp_path / "store.db"}
+    with pytest.raises(ClusterError, match=r"the cells {'x': 1}, seed=0 .* could not be interr"):
+        sweep(naps, {"x": [0, 1, 2]}, **options)
+    assert sweep(naps, {"x": [0, 2]}, **options).answered == 2
+
+
 KILLED = """
 import joblib
 from distributed import Client
@@ -127,16 +142,6 @@ def test_a_killed_sweep_loses_no_finished_cell(in_dask, tmp_path):
     again = sweep(cases.logged, [setting], seeds=sorted(set(done)), store=store)
     assert again.values("double").tolist() == [2 * seed for seed in sorted(set(done))]
     assert again.answered >= len(done) - 4  # what the two workers had in hand or on its way
-
-
-def test_a_worker_that_dies_is_reported_with_its_cell():
-    once = {"distributed.scheduler.allowed-failures": 0}  # one death, and Dask gives the task up
-    with dask.config.set(once), local_cluster(2), joblib.parallel_config(backend="dask"):
-        result = sweep(cases.deadly, {"x": [0, 1, 2]}, seeds=[0, 1], on_error="keep")
-    (failure,) = result.failures
-    assert (failure.settings, failure.seed) == ({"x": 1}, 0)
-    assert "its worker died, or could not be reached (KilledWorker: " in failure.error
-    assert len(result.cells) == 5
 
 
 def change_versions(**versions):
@@ -167,31 +172,33 @@ def test_a_worker_with_other_libraries_is_refused(in_dask, versions, words):
     client.run(importlib.reload, importlib.metadata, workers=[one])
 
 
-def test_a_cluster_with_one_thread_still_runs_the_cells(monkeypatch):
-    with local_cluster(1) as cluster, joblib.parallel_config(backend="dask"):
-        result = sweep(cases.describe, {"x": [0]}, seeds=range(2))
-        assert os.getpid() not in result.values("process")
-        cluster.scale(0)
-        cases.wait(lambda: not cluster.scheduler.workers)
-        with (
-            joblib.parallel_config(backend="dask", wait_for_workers_timeout=0.5),
-            pytest.raises(ClusterError, match="no worker after 0.5 seconds"),
-        ):
-            sweep(cases.draw, {"scale": [1]}, seeds=range(2))
-
-
-def test_a_cluster_that_loses_its_workers_is_an_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(on_dask, "_PATIENCE", 1.0)
-    setting = {"folder": str(tmp_path), "slow": 0.1}
+def test_what_may_become_of_a_small_cluster(monkeypatch, tmp_path):
+    logged = functools.partial(cases.logged, folder=str(tmp_path), slow=0.1)
     store = tmp_path / "store.db"
-    with local_cluster(1) as cluster, joblib.parallel_config(backend="dask"):
+    once = {"distributed.scheduler.allowed-failures": 0}  # one death, and Dask gives the task up
+    with dask.config.set(once), local_cluster(1) as cluster, joblib.parallel_config(backend="dask"):
+        result = sweep(cases.describe, {"x": [0]}, seeds=range(2))
+        assert os.getpid() not in result.values("process")  # although there is but one thread
+
+        monkeypatch.setattr(on_dask, "_PATIENCE", 60.0)
+        result = sweep(cases.deadly, {"x": [0, 1, 2]}, seeds=[0, 1], on_error="keep")
+        (failure,) = result.failures
+        assert (failure.settings, failure.seed) == ({"x": 1}, 0)
+        assert "its worker died, or could not be reached (KilledWorker: " in failure.error
+        assert len(result.cells) == 5
 
         def take_away():
             cases.wait_for_runs(tmp_path, 5)
             cluster.scale(0)
 
+        monkeypatch.setattr(on_dask, "_PATIENCE", 1.0)
         threading.Thread(target=take_away).start()
         with pytest.raises(ClusterError, match="no worker for 1 s"):
-            sweep(cases.logged, [setting], seeds=range(1000), store=store)
+            sweep(logged, [{}], seeds=range(1000), store=store)
+        with (
+            joblib.parallel_config(backend="dask", wait_for_workers_timeout=0.5),
+            pytest.raises(ClusterError, match="no worker after 0.5 seconds"),
+        ):
+            sweep(logged, [{}], seeds=range(1000), store=store)
     done = cases.runs(tmp_path)
-    assert sweep(cases.logged, [setting], seeds=done[:5], jobs=1, store=store).answered == 5
+    assert sweep(logged, [{}], seeds=done[:5], jobs=1, store=store).answered == 5

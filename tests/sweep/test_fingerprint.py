@@ -3,6 +3,7 @@
 import functools
 import importlib.metadata
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -18,125 +19,7 @@ from l2s.sweep import sweep
 from l2s.sweep.fingerprint import fingerprint_of
 
 from tests.sweep import cases
-
-STUDY = '''
-"""A study as a reader may write it."""
-import dataclasses
-import enum
-import functools
-
-import numpy as np
-import torch
-from beartype import beartype
-
-import other_study
-
-RATE = 0.5
-WIDTHS = [1, 2]
-TABLE = {"a": np.arange(3), "b": torch.arange(3.0)}
-NAMES = {"x", "y", "z"}
-UNUSED = 1
-
-class Mode(enum.Enum):
-    FAST = 1
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What to do."""
-    depth: int = 3
-    name: str = "plain"
-
-class Base:
-    scale = 10
-
-    def inherited(self):
-        return self.scale
-
-class Model(Base):
-    def __init__(self, size):
-        self.size = size
-
-    @property
-    def double(self):
-        return 2 * self.size
-
-    @staticmethod
-    def fixed():
-        return "fixed"
-
-MODEL = Model(7)
-
-def twice(function):
-    @functools.wraps(function)
-    def wrapper(x):
-        return function(function(x))
-    return wrapper
-
-def power(exponent):
-    return lambda x: x**exponent
-
-cube = power(3)
-
-@twice
-def grow(x):
-    return x + 1
-
-@torch.no_grad()
-def measure(x):
-    return x * 2.5
-
-@beartype
-def typed(x: int) -> int:
-    return x - 40
-
-@functools.lru_cache
-def cached(x):
-    return x + 50
-
-def deep(x):
-    return x + 60
-
-def helper(x):
-    """Help."""
-    if x > 10:
-        return deep(x)
-    return recurse(x)
-
-def recurse(x):
-    return recurse(x - 1) if x else helper(70)
-
-def unused():
-    return 1
-
-def function(*, seed, x: int = 4, kind="default"):
-    """Do it all."""
-    # a remark
-    from other_study import late
-    local = [RATE, WIDTHS, TABLE, NAMES, Mode.FAST, Options(), MODEL, cube(x), grow(x)]
-    try:
-        inner = (lambda y: y + 80)(x)
-    except ValueError:
-        inner = None
-    if x in {"p", "q"}:
-        inner = [z for z in range(90)]
-    return {"a": helper(measure(typed(cached(x)))) + other_study.tool(x), "b": late(), "c": local}
-'''
-
-OTHER = """
-__version__ = "1.0"
-
-def tool(x):
-    return part(x)
-
-def part(x):
-    return x + 100
-
-def late():
-    return 110
-
-def unused():
-    return 0
-"""
+from tests.sweep.studies import OTHER, STUDY
 
 
 def load(study=STUDY, other=OTHER):
@@ -191,6 +74,7 @@ def changed(old, new, text=STUDY):
         ("range(90)", "range(91)"),
         ("except ValueError", "except TypeError"),
         ('{"p", "q"}', '{"p", "r"}'),
+        ("rate = 120", "rate = 121"),
         ("helper(measure(typed(cached(x))))", "helper(typed(measure(cached(x))))"),
         ('"b": late()', '"d": late()'),
     ],
@@ -214,6 +98,7 @@ def test_a_change_in_another_module_is_noticed(old, new):
         ('    """Do it all."""\n', ""),
         ('    """Help."""\n', '    """Help, in other words."""\n'),
         ('    """What to do."""\n', ""),
+        ("A class that is made at each call.", "A class."),
         ("x: int = 4", "x: float = 4"),
         ("UNUSED = 1", "UNUSED = 2"),
         ("def unused():\n    return 1", "\n\n\ndef unused():\n    return 2"),
@@ -246,14 +131,15 @@ def test_it_is_the_same_in_another_process_with_another_hash_seed(tmp_path):
         from tests.sweep.test_fingerprint import uses_the_library
         print(fingerprint_of(study.function), fingerprint_of(uses_the_library))
     """
-    found = set()
-    for hash_seed in ("1", "2"):
-        environment = {**cases.environment(), "PYTHONHASHSEED": hash_seed}
-        environment["PYTHONPATH"] = f"{tmp_path}:."
-        command = [sys.executable, "-c", textwrap.dedent(script)]
-        found.add(subprocess.check_output(command, env=environment, text=True))
-    assert len(found) == 1
-    assert found.pop().split() == [fingerprint_of(load()), fingerprint_of(uses_the_library)]
+    here = os.environ.get("PYTHONHASHSEED")
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "2" if here == "1" else "1",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}.",
+    }
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    found = subprocess.check_output(command, env=environment, text=True)
+    assert found.split() == [fingerprint_of(load()), fingerprint_of(uses_the_library)]
 
 
 def uses_the_library(*, seed):

@@ -110,6 +110,17 @@ def test_a_failure_is_raised_after_all_others_finished():
     assert len(caught.value.failures) == 2
 
 
+def test_a_long_list_of_failures_is_cut():
+    def never(*, seed):
+        raise ValueError(f"number {seed}")
+
+    with pytest.raises(SweepError, match="100 of 100 cells failed") as caught:
+        sweep(never, [{}], seeds=range(100), jobs=1)
+    text = str(caught.value)
+    assert "number 19\n  and 80 more, in `.failures`" in text
+    assert "number 20" not in text
+
+
 ODD = [
     {"a": "plain", "b": 1},
     {"a": "1", "b": 1.0 / 3},

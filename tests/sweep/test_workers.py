@@ -1,5 +1,6 @@
 """Cells in worker processes: what they give, and how they may end."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -119,17 +120,6 @@ def test_whatever_a_cell_raises_is_its_failure(function, error, jobs):
     assert error in result.failures[0].error
 
 
-def test_a_worker_that_dies_is_reported_with_its_cell(tmp_path):
-    options = {"jobs": 2, "on_error": "keep", "store": tmp_path / "store.db"}
-    result = sweep(cases.deadly, {"x": [0, 1, 2, 3]}, seeds=[0, 1], **options)
-    (failure,) = result.failures
-    assert (failure.settings, failure.seed) == ({"x": 1}, 0)
-    assert "its worker died" in failure.error
-    assert len(result.cells) == 7
-    again = sweep(cases.deadly, {"x": [0, 2, 3]}, seeds=[0, 1], **options)
-    assert again.answered == 6
-
-
 @pytest.mark.parametrize("function", [cases.endless, cases.asleep])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_cell_that_takes_too_long_is_stopped(function, jobs):
@@ -141,22 +131,6 @@ def test_a_cell_that_takes_too_long_is_stopped(function, jobs):
     assert "cases.py" in failure.traceback  # shows where it hung
     assert len(result.cells) == 2
     assert time.monotonic() - start < 20
-
-
-def deaf(*, seed, x):
-    if x == 1:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-        time.sleep(600)
-    return {"x": x}
-
-
-def test_a_cell_that_cannot_be_interrupted_is_stopped_with_its_worker(monkeypatch):
-    monkeypatch.setattr(run, "_GRACE", 1.0)
-    result = sweep(deaf, {"x": [0, 1, 2]}, seeds=[0], jobs=2, timeout=0.5, on_error="keep")
-    (failure,) = result.failures
-    assert failure.settings == {"x": 1}
-    assert "could not be interrupted" in failure.error
-    assert len(result.cells) == 2
 
 
 def test_the_time_limit_leaves_another_alarm_alone():
@@ -235,6 +209,46 @@ def test_what_cannot_be_read_by_a_worker_is_a_failure():
     assert [failure.error for failure in result.failures] == [
         "ValueError: invalid literal for int() with base 10: 'no number'"
     ] * 2
+
+
+def test_a_worker_that_dies_is_reported_with_its_cell(tmp_path):
+    options = {"jobs": 2, "on_error": "keep", "store": tmp_path / "store.db"}
+    result = sweep(cases.deadly, {"x": [0, 1, 2, 3]}, seeds=[0, 1], **options)
+    (failure,) = result.failures
+    assert (failure.settings, failure.seed) == ({"x": 1}, 0)
+    assert "its worker died" in failure.error
+    assert len(result.cells) == 7
+    again = sweep(cases.deadly, {"x": [0, 2, 3]}, seeds=[0, 1], **options)
+    assert again.answered == 6
+
+
+def deaf(*, seed, x):
+    if x == 1:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(600)
+    return {"x": x}
+
+
+def test_a_cell_that_cannot_be_interrupted_is_stopped_with_its_worker(monkeypatch):
+    monkeypatch.setattr(run, "_GRACE", 1.0)
+    result = sweep(deaf, {"x": [0, 1, 2]}, seeds=[0], jobs=2, timeout=0.5, on_error="keep")
+    (failure,) = result.failures
+    assert failure.settings == {"x": 1}
+    assert "could not be interrupted" in failure.error
+    assert len(result.cells) == 2
+
+
+def test_workers_take_up_a_module_that_was_loaded_again(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "study_of_today.py"
+    found = []
+    for number in (1, 2):
+        file.write_text(f"def answer(*, seed):\n    return {{'a': {number}}}\n")
+        os.utime(file, (number, number))
+        study = importlib.import_module("study_of_today")
+        importlib.reload(study)
+        found.append(sweep(study.answer, [{}], seeds=[0, 1], jobs=2).values("a").tolist())
+    assert found == [[1, 1], [2, 2]]
 
 
 KILLED = """

@@ -62,7 +62,8 @@ def sweep(
     """Run ``function(*, seed, **settings)`` for every setting of a grid and every seed.
 
     The result does not depend on the number of workers or on which cell finishes first: the cells
-    stand in the grid's order, and each runs on one thread.
+    stand in the grid's order, and each runs on one thread. (A function that draws random numbers
+    does so from its own ``torch.Generator().manual_seed(seed)``.)
 
     Args:
         function: Called with keywords only. Returns a mapping from metric names to numbers,
@@ -72,12 +73,15 @@ def sweep(
         seeds: Integers, each one once.
         store: The path of a file that keeps finished cells, or None to keep nothing. A cell is
             answered from it if neither the function, nor anything that it uses (helpers, closure,
-            defaults, globals, versions of libraries), has changed since.
+            defaults, globals, versions of libraries), has changed since. Two things are not seen:
+            files that the function reads, and names that it makes from strings. A store that is
+            damaged is moved aside, with a ``CorruptStoreWarning``.
         jobs: The number of workers; None uses every core that this process may use, or the
             backend that ``joblib.parallel_config`` names; 1 runs in this process.
         progress: Show a bar on standard error, where a person watches. ``L2S_PROGRESS=0`` in the
             environment hides it everywhere.
-        timeout: Seconds that one cell may run; one that runs longer has failed.
+        timeout: Seconds that one cell may run; one that runs longer has failed. Compiled code that
+            never returns is stopped with its worker, but not in this process or on Dask.
         on_error: What to do once all cells have ended and some have failed: "raise" a
             ``SweepError`` that lists them, or "keep" them as ``Sweep.failures``. Failed cells are
             never stored, so the next run tries them again.
@@ -159,9 +163,10 @@ def _gather(
     """Sort the outcomes into the grid's order, whatever the order in which they came."""
     cells, failures = [], []
     for task in tasks:
-        encoded, error, trace = outcomes.pop(task.place)
-        if encoded is None:
-            failures.append(Failure(task.settings, task.seed, error, trace))
+        outcome = outcomes.pop(task.place)
+        if outcome.encoded is None:
+            failure = Failure(task.settings, task.seed, outcome.error, outcome.traceback)
+            failures.append(failure)
         else:
-            cells.append(Cell(task.settings, task.seed, decode(encoded)))
+            cells.append(Cell(task.settings, task.seed, decode(outcome.encoded)))
     return tuple(cells), tuple(failures)

@@ -18,7 +18,7 @@ _LOOK = 0.5  # seconds between two looks
 
 
 class ClusterError(RuntimeError):
-    """The Dask cluster has no workers, or has workers that lack a library."""
+    """The Dask cluster has no workers, or some that are stuck or that lack a library."""
 
 
 def on_dask() -> bool:

@@ -56,7 +56,14 @@ _BUILTIN = (
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
 # A class's attributes that hold no behaviour of their own.
 _BOOKKEEPING = {
-    *("__annotations__", "__annotate_func__", "__dataclass_fields__", "__dict__", "__doc__"),
+    *(
+        "__annotations__",
+        "__annotations_cache__",
+        "__annotate_func__",
+        "__dataclass_fields__",
+        "__dict__",
+        "__doc__",
+    ),
     *("__firstlineno__", "__module__", "__orig_bases__", "__parameters__", "__qualname__"),
     *("__static_attributes__", "__type_params__", "__weakref__", "_abc_impl"),
 }

@@ -70,9 +70,9 @@ def _is_installed(file: str) -> bool:
 
 
 def _file(module: str) -> str | None:
-    loaded = sys.modules.get(module)
-    file = getattr(loaded, "__file__", None)
-    return file or next(iter(getattr(loaded, "__path__", ())), None)  # a namespace package
+    names = getattr(sys.modules.get(module), "__dict__", {})  # asks no lazy module to load
+    file = names.get("__file__")
+    return file or next(iter(names.get("__path__", ())), None)  # a namespace package
 
 
 def _unknown(top: str) -> str:

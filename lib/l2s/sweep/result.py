@@ -10,6 +10,7 @@ import numpy as np
 from l2s.sweep.table import read_rows, write_rows
 
 _MISSING = object()
+_LISTED = 20  # failures that an error lists one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Failure:
     traceback: str
 
     def __str__(self) -> str:
-        return f"{_describe(self.settings)}, seed={self.seed}: {self.error}"
+        return f"{_describe({**self.settings, 'seed': self.seed})}: {self.error}"
 
 
 class SweepError(ValueError):
@@ -45,10 +46,13 @@ class SweepError(ValueError):
     def __init__(self, sweep: "Sweep") -> None:
         self.sweep = sweep
         self.failures = sweep.failures
-        lines = "\n".join(f"  {failure}" for failure in self.failures)
+        lines = [f"  {failure}" for failure in self.failures]
+        if len(lines) > _LISTED:
+            lines[_LISTED:] = [f"  and {len(lines) - _LISTED} more, in `.failures`"]
         super().__init__(
-            f"{len(self.failures)} of {sweep.size} cells failed (the others finished):\n{lines}\n"
-            f"The first one's traceback:\n{self.failures[0].traceback}"
+            f"{len(self.failures)} of {sweep.size} cells failed (the others finished):\n"
+            + "\n".join(lines)
+            + f"\nThe first one's traceback:\n{self.failures[0].traceback}"
         )
 
 
@@ -96,6 +100,19 @@ class Sweep:
 
         Raises:
             ValueError: If the metric or setting is unknown, or if not exactly one setting matches.
+
+        >>> from l2s.sweep import sweep
+        >>> def area(*, seed, width, height):
+        ...     return {"area": width * height + seed, "sides": [width, height]}
+        >>> result = sweep(area, {"width": [1, 2], "height": [3]}, seeds=[0, 10], jobs=1)
+        >>> result.values("area", width=2)
+        array([ 6, 16])
+        >>> result.values("sides", width=2, height=3)
+        array([[2, 3],
+               [2, 3]])
+        >>> result.values("area")
+        Traceback (most recent call last):
+        ValueError: 2 settings match no condition, but exactly one must. Give also width.
         """
         self._check_known(settings)
         cells = [cell for cell in self.cells if _matches(cell.settings, settings)]
@@ -130,8 +147,21 @@ class Sweep:
             columns: The setting along the second axis, if there is one.
             **settings: All other settings that take more than one value.
 
+        Returns:
+            Each entry's samples over seeds, along the last axis (further ones for an array metric).
+
         Raises:
             ValueError: If a name is unknown, or if some entry is not exactly one setting.
+
+        >>> from l2s.sweep import sweep
+        >>> def area(*, seed, width, height):
+        ...     return {"area": width * height + seed}
+        >>> result = sweep(area, {"width": [1, 2], "height": [3, 4, 5]}, seeds=[0, 10], jobs=1)
+        >>> result.table("area", rows="width", columns="height").mean(axis=-1)
+        array([[ 8.,  9., 10.],
+               [11., 13., 15.]])
+        >>> result.table("area", rows="height", width=1).shape
+        (3, 2)
         """
         axes = self.axes
         for name, axis in {"rows": rows, "columns": columns}.items():

@@ -1,18 +1,25 @@
 """Run the cells of a sweep through joblib, and hand over each outcome as it comes."""
 
 import contextlib
+import os
+import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.parallel import get_active_backend
 
-from l2s.sweep.dask import ClusterError, check_libraries, on_dask, sure_of_dask
+from l2s.sweep.dask import (
+    ClusterError,
+    check_libraries,
+    on_dask,
+    sure_of_dask,
+)
 from l2s.sweep.grid import Task
 from l2s.sweep.origin import own_files
-from l2s.sweep.worker import Outcome, be_ready, lost, run, run_pickled
+from l2s.sweep.worker import Outcome, be_ready, is_timeout, lost, run, run_pickled
 
 # Seconds beyond a cell's time limit, after which its worker is ended: no signal reached the cell.
 _GRACE = 10.0
@@ -54,18 +61,18 @@ def _workers(jobs: int | None, cells: int) -> int:
     return max(2, min(jobs, cells)) if jobs > 1 else 1
 
 
-_files: dict[str, int] = {}
+_workers_know: dict[str, object] = {}
 
 
 def _renew_workers() -> None:
-    """End the idle workers of earlier sweeps where a module's file has changed since.
+    """End the idle workers of earlier sweeps where they know another world than this process.
 
-    They hold the old code, while this process may have loaded the new.
+    They hold the old code of a module that has changed since, and look in the old places.
     """
-    files = own_files()
-    if any(_files.get(file, changed) != changed for file, changed in files.items()):
+    world = {**own_files(), "path": tuple(sys.path), "folder": os.getcwd()}
+    if any(_workers_know.get(name, state) != state for name, state in world.items()):
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
-    _files.update(files)
+    _workers_know.update(world)
 
 
 def _in_workers(
@@ -75,20 +82,27 @@ def _in_workers(
     waiting = deque(tasks)
     while waiting:
         sent: dict[int, Task] = {}
+        suspects: list[Task] = []
         try:
             for place, outcome in _parallel(payload, _send(waiting, sent), jobs, timeout):
-                del sent[place]
-                yield place, outcome
+                task = sent.pop(place)
+                if outcome.lost:
+                    suspects.append(task)
+                else:
+                    yield place, outcome
         except ClusterError:
             raise
         except Exception as error:  # not the cell's own, which comes back as an outcome
             if not sent:
                 raise
-            if len(sent) == 1:
+            if is_timeout(error) and on_dask():  # nothing ends a worker there
+                raise ClusterError(_stuck_message(sent)) from error
+            if len(sent) == 1 and not suspects:
                 yield next(iter(sent)), lost(error)
                 continue
-            for task in sent.values():
-                yield task.place, _alone(payload, task, timeout)
+            suspects.extend(sent.values())
+        for task in suspects:
+            yield task.place, _alone(payload, task, timeout)
 
 
 def _send(waiting: deque[Task], sent: dict[int, Task]) -> Iterator[Task]:
@@ -99,6 +113,7 @@ def _send(waiting: deque[Task], sent: dict[int, Task]) -> Iterator[Task]:
 
 
 def _alone(payload: bytes, task: Task, timeout: float | None) -> Outcome:
+    """Run one cell with no other beside it, so that it bears the blame alone."""
     try:
         (result,) = _parallel(payload, [task], 2, timeout)
     except ClusterError:
@@ -106,6 +121,15 @@ def _alone(payload: bytes, task: Task, timeout: float | None) -> Outcome:
     except Exception as error:
         return lost(error)
     return result[1]
+
+
+def _stuck_message(sent: Mapping[int, Task]) -> str:
+    cells = "; ".join(f"{task.settings}, seed={task.seed}" for task in sent.values())
+    return (
+        f"Among the cells {cells} one or more ran for longer than `timeout` and could not be "
+        "interrupted, so that their Dask workers are stuck. Restart those workers, mend or leave "
+        "out the cells, and run again."
+    )
 
 
 def _parallel(

@@ -39,16 +39,18 @@ class Store:
         if self.path.is_dir():
             raise ValueError(f"`store` is {str(path)!r}, a folder. Pass the path of a file.")
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        found = self.path.stat() if self.path.exists() else None
         try:
             self._open()
         except _CorruptError as error:
-            moved = _move_aside(self.path)
-            warnings.warn(
-                f"The sweep store {self.path} cannot be read ({error}). It was moved to "
-                f"{moved.name}, beside it, and the sweep begins with an empty store.",
-                CorruptStoreWarning,
-                stacklevel=2,
-            )
+            moved = _move_aside(self.path, found)
+            if moved is not None:
+                warnings.warn(
+                    f"The sweep store {self.path} cannot be read ({error}). It was moved to "
+                    f"{moved.name}, beside it, and the sweep begins with an empty store.",
+                    CorruptStoreWarning,
+                    stacklevel=2,
+                )
             self._open()
 
     def save(self, key: str, encoded: str) -> None:
@@ -127,18 +129,19 @@ def _translated(path: Path) -> Iterator[None]:
         raise ValueError(f"`store` is {str(path)!r}, which cannot be opened: {error}.") from error
 
 
-def _move_aside(path: Path) -> Path:
-    """Give the file a name that nothing else has."""
+def _move_aside(path: Path, found: os.stat_result | None) -> Path | None:
+    """Give the file a name that nothing else has, unless another process has done it by now."""
+    if found is None or not path.exists() or not os.path.samestat(path.stat(), found):
+        return None
     number = 1
     while True:
         target = path.with_name(f"{path.name}.corrupt-{number}")
         try:
-            target.touch(exist_ok=False)  # claims the name, also against another process
+            target.touch(exist_ok=False)  # claims the name
             break
         except FileExistsError:
             number += 1
-    path.replace(target)
-    return target
+    return path.replace(target)
 
 
 def _as_text(data: bytes) -> str:

@@ -17,11 +17,15 @@ from l2s.sweep.grid import Task
 
 
 class Outcome(NamedTuple):
-    """What became of a cell: its encoded metrics, or an error with its traceback."""
+    """What became of a cell: its encoded metrics, or an error with its traceback.
+
+    ``lost`` says that the error came from the worker: it died, and perhaps of another cell.
+    """
 
     encoded: str | None
     error: str = ""
     traceback: str = ""
+    lost: bool = False
 
 
 def be_ready() -> None:
@@ -60,15 +64,20 @@ def failed(error: BaseException) -> Outcome:
     return Outcome(None, summary, "".join(lines))
 
 
+def is_timeout(error: BaseException) -> bool:
+    """Return whether joblib's time limit has passed."""
+    return isinstance(error, TimeoutError | multiprocessing.TimeoutError)
+
+
 def lost(error: BaseException) -> Outcome:
     """Describe an error that is not the cell's own: its worker was lost on it."""
-    if isinstance(error, TimeoutError | multiprocessing.TimeoutError):
+    if is_timeout(error):
         text = "the cell ran for longer than `timeout` and could not be interrupted"
     else:
         text = "its worker died, or could not be reached"
-    cause = f"{type(error).__name__}: {error}".strip()
+    cause = f"{type(error).__name__}: {error}".removesuffix(": ")
     first, _, _ = cause.partition("\n")
-    return Outcome(None, f"{text} ({first})", f"{text}\n{cause}\n")
+    return Outcome(None, f"{text} ({first})", f"{text}\n{cause}\n", lost=True)
 
 
 _threads_lock = threading.Lock()
