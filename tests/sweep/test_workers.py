@@ -130,19 +130,18 @@ def test_a_cell_that_takes_too_long_is_stopped(function, jobs):
     assert failure.error == "TimeoutError: the cell ran for longer than `timeout`, 0.5 s"
     assert "cases.py" in failure.traceback  # shows where it hung
     assert len(result.cells) == 2
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_the_time_limit_leaves_another_alarm_alone():
     rung = []
     before = signal.signal(signal.SIGALRM, lambda *_: rung.append(time.monotonic()))
-    left, _ = signal.setitimer(signal.ITIMER_REAL, 0.4)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 1.0)
+    start = time.monotonic()
     try:
-        start = time.monotonic()
         sweep(cases.asleep, {"x": [0, 1]}, seeds=[0], jobs=1, timeout=0.1, on_error="keep")
-        assert not rung
-        time.sleep(1)
-        assert 0.3 < rung[0] - start < 0.9
+        cases.wait(lambda: rung)
+        assert rung[0] - start > 0.9
     finally:
         signal.signal(signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, left)

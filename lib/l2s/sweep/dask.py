@@ -11,7 +11,7 @@ from typing import Any
 from joblib.parallel import get_active_backend
 
 from l2s.sweep.origin import LIBRARIES
-from l2s.sweep.worker import lost
+from l2s.sweep.worker import be_ready, lost
 
 _PATIENCE = 30.0  # seconds that a cluster may be without workers: lost ones are soon replaced
 _LOOK = 0.5  # seconds between two looks
@@ -26,10 +26,11 @@ def on_dask() -> bool:
     return type(get_active_backend()[0]).__name__ == "DaskDistributedBackend"
 
 
-def check_libraries() -> None:
-    """Raise ``ClusterError`` where a worker has not the libraries of this process.
+def prepare_workers() -> None:
+    """Load this library in every worker, so that no cell's time is spent on it.
 
-    Such a worker would compute something else, or break off without a word.
+    Raises ``ClusterError`` where a worker has not the libraries of this process: it would compute
+    something else, or break off without a word.
     """
     client = get_active_backend()[0].client
     for name in LIBRARIES:
@@ -42,6 +43,7 @@ def check_libraries() -> None:
                     f"The Dask worker {worker} has {has}, but this process has {name} {here}. "
                     "Give every worker the same environment, and start them again."
                 )
+    client.run(be_ready)
 
 
 @contextlib.contextmanager

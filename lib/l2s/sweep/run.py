@@ -13,8 +13,8 @@ from joblib.parallel import get_active_backend
 
 from l2s.sweep.dask import (
     ClusterError,
-    check_libraries,
     on_dask,
+    prepare_workers,
     sure_of_dask,
 )
 from l2s.sweep.grid import Task
@@ -39,7 +39,7 @@ def run_all(
             yield task.place, run(function, task, timeout)
         return
     if on_dask():
-        check_libraries()
+        prepare_workers()
     _renew_workers()
     yield from _in_workers(payload, tasks, jobs, timeout)
 
