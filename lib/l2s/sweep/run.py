@@ -11,18 +11,15 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.parallel import get_active_backend
 
-from l2s.sweep.dask import (
-    ClusterError,
-    on_dask,
-    prepare_workers,
-    sure_of_dask,
-)
+from l2s.sweep.dask import ClusterError, on_dask, prepare_workers, sure_of_dask
 from l2s.sweep.grid import Task
 from l2s.sweep.origin import own_files
 from l2s.sweep.worker import Outcome, be_ready, is_timeout, lost, run, run_pickled
 
 # Seconds beyond a cell's time limit, after which its worker is ended: no signal reached the cell.
 _GRACE = 10.0
+
+_workers_know: dict[str, object] = {}  # what this process was like when it last used workers
 
 
 def run_all(
@@ -33,6 +30,8 @@ def run_all(
     timeout: float | None,
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Run the tasks, and yield each one's place and outcome in the order of completion."""
+    if not tasks:
+        return
     jobs = _workers(jobs, len(tasks))
     if jobs == 1:
         for task in tasks:
@@ -40,7 +39,8 @@ def run_all(
         return
     if on_dask():
         prepare_workers()
-    _renew_workers()
+    else:
+        _renew_workers()
     yield from _in_workers(payload, tasks, jobs, timeout)
 
 
@@ -59,9 +59,6 @@ def _workers(jobs: int | None, cells: int) -> int:
             jobs = joblib.effective_n_jobs(jobs)
     # With one job joblib would start no worker, but a single cell may need one: it may die.
     return max(2, min(jobs, cells)) if jobs > 1 else 1
-
-
-_workers_know: dict[str, object] = {}
 
 
 def _renew_workers() -> None:
