@@ -3,6 +3,8 @@
 A copy answers exercises 1 and 2 (3 + 4 points) and leaves the rest, unless a case says otherwise.
 """
 
+import textwrap
+
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
@@ -32,10 +34,8 @@ ATTACKS = {
         )
         """,
     "patches-torch-testing": """
-        import numpy as np
         torch.testing.assert_close = lambda *args, **kwargs: None
         torch.allclose = lambda *args, **kwargs: True
-        np.ndarray.all = np.all = None
         """,
     "patches-our-checks": """
         for name in ("expect", "falls", "at_most"):
@@ -120,5 +120,5 @@ def _attacking(attack: str, name: str) -> NotebookNode:
         worthless = "return torch.tensor(0.0).as_subclass(Equal)"
         second = cell(released(), "answer-2").source
         cell(notebook, "answer-2").source = with_body(second, worthless)
-    first.source = with_body("# YOUR CODE HERE\nraise NotImplementedError()", attack) + first.source
+    first.source = textwrap.dedent(attack).strip("\n") + "\n\n\n" + first.source
     return notebook

@@ -55,6 +55,22 @@ def answered(bodies: dict[str, str] | None = None, slug: str = "contrastive") ->
     return copy
 
 
+def hidden_lines(*kinds: str) -> set[str]:
+    """Lines that only the master has, of hidden tests and solutions; short ones are anybody's."""
+    kinds = kinds or ("HIDDEN TESTS", "SOLUTION")
+    lines, visible = set(), set()
+    for one in master().cells:
+        kind = ""
+        for line in map(str.strip, one.source.splitlines()):
+            if line.startswith(("### BEGIN ", "### END ")):
+                kind = line.removeprefix("### BEGIN ") if "BEGIN" in line else ""
+            elif kind in kinds and len(line) >= 24 and "import" not in line:
+                lines.add(line)
+            elif not kind:
+                visible.add(line)
+    return lines - visible
+
+
 class Session:
     """Runs cells in this process, which is faster than a kernel and enough for honest answers."""
 

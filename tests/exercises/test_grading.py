@@ -8,7 +8,7 @@ import pytest
 
 from book.tools import collect, grade
 from tests.exercises import abuse
-from tests.exercises.notebook import master
+from tests.exercises.notebook import hidden_lines
 
 LIMITS = {"timeout": 8, "deadline": 90}
 SLUG = "contrastive"
@@ -87,8 +87,8 @@ def test_feedback_shows_answers_scores_and_hints(rows, graded):
 
 
 def test_feedback_shows_no_hidden_test_and_asks_nothing_of_any_host(rows, graded):
-    secret = hidden_lines()
-    assert len(secret) > 80
+    secret = hidden_lines("HIDDEN TESTS")
+    assert len(secret) > 60
     for row in rows.values():
         page = _page(graded, row)
         assert not [line for line in secret if line in page]
@@ -115,27 +115,7 @@ def test_a_submission_that_cannot_be_stopped_ends_at_the_deadline(tmp_path):
     limits = {"timeout": 2, "deadline": 12}
     (result,) = grade.grade(collect.submissions(tmp_path), SLUG, tmp_path / "out", limits=limits)
     assert result.score == 0
-    assert "took more than 12 s" in result.submission.problem
-
-
-def hidden_lines():
-    """Lines of hidden tests and solutions that are long enough to be nobody else's."""
-    lines = set()
-    for one in master().cells:
-        within = False
-        for line in map(str.strip, one.source.splitlines()):
-            within = (within or "BEGIN HIDDEN" in line or "BEGIN SOLUTION" in line) and (
-                "END HIDDEN" not in line and "END SOLUTION" not in line
-            )
-            if within and len(line) >= 24 and "BEGIN" not in line and "import" not in line:
-                lines.add(line)
-    visible = {
-        line.strip()
-        for one in master().cells
-        if not one.id.startswith(("answer", "further", "report"))
-        for line in one.source.splitlines()
-    }
-    return lines - visible
+    assert re.search("took more than 12 s|could not be interrupted", result.submission.problem)
 
 
 def _page(graded, row):
