@@ -49,7 +49,7 @@ def expect(
 ) -> None:
     """Raise ``Mismatch`` unless a value is the expected one.
 
-    |got - expected| <= atol + rtol |expected|
+    abs(got - expected) <= atol + rtol * abs(expected)
 
     Args:
         what: The name of the value, such as "the loss at temperature 0.5".
