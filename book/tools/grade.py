@@ -197,7 +197,7 @@ def _reason(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace")
     if "DeadKernelError" in text or "Kernel died" in text:
         return "ended its own kernel: the process died while the notebook ran"
-    if "UnresponsiveKernelError" in text or "kernel became unresponsive" in text:
+    if "CellTimeoutError" in text or "UnresponsiveKernelError" in text:
         return "could not be interrupted: a loop that ignores it, or code outside Python"
     return f"could not be graded: see {log}"
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from l2s import _page
+
 __all__ = [
     *("Disarmed", "Mismatch", "at_most", "expect", "falls"),
     *("gradients", "judge", "peak_memory"),
@@ -273,10 +275,8 @@ def _show_proof(look: Look, seed: int, canaries: int) -> None:
     if nonce is None:
         print("The checks hold.")
         return
-    from IPython.display import display
-
     proof = {"nonce": nonce, "seed": seed, "canaries": canaries}
-    display({PROOF: proof, "text/plain": "The checks hold."}, raw=True)
+    _page.display("<p>The checks hold.</p>", "The checks hold.", {PROOF: proof})
 
 
 class _Meter(TorchDispatchMode):
