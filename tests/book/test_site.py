@@ -224,7 +224,9 @@ def shown(built_site):
         yield chromium, address
 
 
-READ_BY_MACHINE = ["book/preface", "book/instructors", "book/claims", "book/references", "book/api/train"]
+READ_BY_MACHINE = [
+    *("book/preface", "book/instructors", "book/claims", "book/references", "book/api/train")
+]
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])

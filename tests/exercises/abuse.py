@@ -50,6 +50,10 @@ ATTACKS = {
     "patches-verdict": """
         exercises._verdict = lambda *args: None
         """,
+    "patches-the-reference": """
+        import torch.nn.functional
+        torch.nn.functional.cross_entropy = lambda scores, *args, **kwargs: -scores.sum()
+        """,
     "returns-a-chameleon": """
         class Equal(torch.Tensor):
             @classmethod
@@ -57,6 +61,9 @@ ATTACKS = {
                 return True
         """,
 }
+
+
+UNFLAGGED = ("patches-the-reference", "returns-a-chameleon")  # refused like any wrong answer
 
 
 def cases() -> dict[str, tuple[NotebookNode, float, bool]]:
@@ -76,7 +83,7 @@ def cases() -> dict[str, tuple[NotebookNode, float, bool]]:
         "another-notebook": (new_notebook(cells=[new_code_cell("print('hello')")]), 0, False),
     }
     for name, attack in ATTACKS.items():
-        found[name] = (_attacking(attack, name), 0, name != "returns-a-chameleon")
+        found[name] = (_attacking(attack, name), 0, name not in UNFLAGGED)
     return found
 
 
@@ -116,6 +123,9 @@ def _stripped() -> NotebookNode:
 def _attacking(attack: str, name: str) -> NotebookNode:
     notebook = answered(LATER | {"answer-1": "return 0.0", "answer-2": ZERO})
     first = cell(notebook, "answer-1")
+    if name == "patches-the-reference":  # right, if the loss were what the patch makes of it
+        slope = "return (cosine + sum(negatives)) / temperature**2"
+        first.source = with_body(cell(released(), "answer-1").source, slope)
     if name == "returns-a-chameleon":
         worthless = "return torch.tensor(0.0).as_subclass(Equal)"
         second = cell(released(), "answer-2").source
