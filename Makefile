@@ -10,7 +10,7 @@ READY := .venv/.installed
 ONE_THREAD := OMP_NUM_THREADS=1 L2S_PROGRESS=0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test run refresh new doctor bench serve lint test-colab clean
+.PHONY: help book test run refresh new exercises variant grade doctor bench serve lint test-colab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -22,7 +22,7 @@ book: $(READY)  ## build the site, and say where to open it
 	$(PY) -m book.tools.build_site
 
 test: $(READY)  ## library tests, chapters through nbval, checks of the book [ARGS="-k words"]
-	$(ONE_THREAD) $(PY) -m pytest chapters tests lib/l2s --doctest-modules \
+	$(ONE_THREAD) $(PY) -m pytest chapters exercises/source tests lib/l2s --doctest-modules \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout 100 \
 	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -34,6 +34,15 @@ refresh: $(READY)  ## execute a chapter and store its outputs: CHAPTER=labels/co
 
 new: $(READY)  ## start a chapter: CHAPTER=part/slug [ARGS="--title 'Its title' --caption 'Title of a new part'"]
 	$(PY) -m book.tools.new_chapter "$(CHAPTER)" $(ARGS)
+
+exercises: $(READY)  ## make the student copies of all exercises from their masters
+	$(PY) -m book.tools.release_exercises $(SLUG)
+
+variant: $(READY)  ## a student copy with other numbers, and its master: SLUG=contrastive SEED=17
+	$(PY) -m book.tools.make_variant "$(SLUG)" "$(SEED)" $(ARGS)
+
+grade: $(READY)  ## grade a flat folder of notebooks: SUBMISSIONS=folder SLUG=contrastive [ARGS="--timeout 60"]
+	$(PY) -m book.tools.grade "$(SUBMISSIONS)" "$(SLUG)" --out "$(OUT)" --course "$(COURSE)" $(ARGS)
 
 doctor:  ## say in plain words what is missing or mismatched on this machine
 	@$(PYTHON) book/tools/doctor.py

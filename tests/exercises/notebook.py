@@ -1,0 +1,87 @@
+"""Masters and student copies as the tests use them: cells by name, answers exchanged, run here."""
+
+import contextlib
+import io
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from book.tools import layout
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+
+def master(slug: str = "contrastive", root: Path = layout.ROOT) -> NotebookNode:
+    """The exercises with solutions."""
+    return nbformat.read(root / f"exercises/source/{slug}/{slug}.ipynb", as_version=4)
+
+
+def released(slug: str = "contrastive", root: Path = layout.ROOT) -> NotebookNode:
+    """The student's copy."""
+    return nbformat.read(root / f"exercises/release/{slug}/{slug}.ipynb", as_version=4)
+
+
+def cell(notebook: NotebookNode, name: str) -> NotebookNode:
+    """The cell with this id."""
+    (found,) = (cell for cell in notebook.cells if cell.id == name)
+    return found
+
+
+def with_body(source: str, body: str) -> str:
+    """An answer cell's source with another body in place of the solution or of the stub."""
+    if BEGIN in source:
+        head, _, rest = source.partition(BEGIN)
+        tail = rest.partition(END)[2]
+    else:
+        head, _, tail = source.partition("# YOUR CODE HERE")
+        tail = tail.partition("raise NotImplementedError()")[2]
+    indent = head[len(head.rstrip(" ")) :]
+    lines = textwrap.indent(textwrap.dedent(body).strip("\n"), indent)
+    return head.rstrip(" ") + lines + tail
+
+
+def answered(bodies: dict[str, str] | None = None, slug: str = "contrastive") -> NotebookNode:
+    """A student's copy with the master's solutions, or with other bodies for some answers."""
+    copy, solved = released(slug), master(slug)
+    for one in copy.cells:
+        if one.metadata.get("nbgrader", {}).get("solution"):
+            source = cell(solved, one.id).source
+            one.source = source.replace(BEGIN, "").replace(END, "")
+            if bodies and one.id in bodies:
+                one.source = with_body(source, bodies[one.id])
+    return copy
+
+
+def hidden_lines(*kinds: str) -> set[str]:
+    """Lines that only the master has, of hidden tests and solutions; short ones are anybody's."""
+    kinds = kinds or ("HIDDEN TESTS", "SOLUTION")
+    lines, visible = set(), set()
+    for one in master().cells:
+        kind = ""
+        for line in map(str.strip, one.source.splitlines()):
+            if line.startswith(("### BEGIN ", "### END ")):
+                kind = line.removeprefix("### BEGIN ") if "BEGIN" in line else ""
+            elif kind in kinds and len(line) >= 24 and "import" not in line:
+                lines.add(line)
+            elif not kind:
+                visible.add(line)
+    return lines - visible
+
+
+class Session:
+    """Runs cells in this process, which is faster than a kernel and enough for honest answers."""
+
+    def __init__(self, notebook: NotebookNode):
+        self.notebook = notebook
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+
+    def run(self, *names: str) -> str:
+        """Run cells by name and return what they print."""
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            for name in names:
+                exec(compile(cell(self.notebook, name).source, name, "exec"), self.names)
+        return said.getvalue()

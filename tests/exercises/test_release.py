@@ -1,0 +1,81 @@
+"""Student copies: up to date and unsolved; neither they nor the site give a solution away."""
+
+import pytest
+
+from book.tools import layout, release_exercises
+from tests.exercises.notebook import Session, hidden_lines, master, released
+
+SLUG = "contrastive"
+
+
+@pytest.mark.parametrize("slug", release_exercises.slugs())
+def test_the_committed_copy_is_what_the_master_gives(slug, tmp_path):
+    made = release_exercises.generate(slug, release_exercises.COURSE, tmp_path).read_bytes()
+    committed = layout.ROOT / "exercises" / "release" / slug / f"{slug}.ipynb"
+    assert made == committed.read_bytes(), f"stale: run `make exercises SLUG={slug}`"
+
+
+@pytest.mark.parametrize("slug", release_exercises.slugs())
+def test_the_copy_holds_no_solution_and_no_hidden_check(slug):
+    text = "\n".join(cell.source for cell in released(slug).cells)
+    assert len(hidden_lines()) > 80
+    assert not [line for line in hidden_lines() if line in text]
+    assert "HIDDEN" not in text
+    assert "SOLUTION" not in text
+
+
+def test_no_page_of_the_site_holds_a_solution_or_a_hidden_check(built_site):
+    secret = hidden_lines()
+    for path in [*built_site.rglob("*.html"), built_site / "searchindex.js"]:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".html":
+            text = _text(text)
+        found = [line for line in secret if line in text]
+        assert not found, f"{path.name}: {found}"
+
+
+def _text(page: str) -> str:
+    from bs4 import BeautifulSoup
+
+    return BeautifulSoup(page, "html.parser").get_text()
+
+
+def test_the_search_for_secrets_can_fail():
+    text = "\n".join(cell.source for cell in master().cells)
+    assert all(line in text for line in hidden_lines())
+
+
+@pytest.mark.parametrize("slug", release_exercises.slugs())
+def test_a_copy_as_handed_out_fails_at_its_answers_and_runs_otherwise(slug):
+    session = Session(released(slug))
+    answers = []
+    for cell in session.notebook.cells:
+        role = cell.metadata.get("nbgrader", {})
+        if cell.cell_type != "code" or cell.id in ("install", "study"):
+            continue
+        if role.get("solution"):
+            assert "raise NotImplementedError()" in cell.source
+            answers.append(cell.id)
+        if cell.id.startswith("checks-"):
+            with pytest.raises(NotImplementedError):
+                session.run(cell.id)
+        else:
+            session.run(cell.id)
+    assert len(answers) >= 4
+
+
+def test_exercises_have_points_and_a_study_with_a_rubric():
+    roles = [cell.metadata.get("nbgrader", {}) for cell in master().cells]
+    points = {role["grade_id"]: role["points"] for role in roles if role.get("grade")}
+    assert sum(points.values()) == 33
+    assert points["report-6"] == 10
+    rubric = next(cell.source for cell in master().cells if cell.id == "question-6")
+    rows = [line.rsplit("|", 2)[1] for line in rubric.splitlines() if line.startswith("| ")]
+    assert sum(int(row) for row in rows if row.strip().isdigit()) == 10
+
+
+def test_every_exercise_folds_hints_away_and_names_its_sections():
+    for cell in master().cells:
+        if cell.id.startswith("question-"):
+            assert cell.source.count("<details>") >= 2
+            assert "*Sections*: [" in cell.source
