@@ -22,7 +22,10 @@ from bench import harness
 from bench.peers import lightly_loss, metric_learning_losses
 
 DIM, TEMPERATURE, BLOCK = 128, 0.1, 256
-LARGEST = {"metric-learning NTXentLoss": 256}  # compares all pairs with all: 17 GiB at 512
+LARGEST = {
+    "metric-learning NTXentLoss": 256,  # compares all pairs with all: 17 GiB at 512
+    "metric-learning SupConLoss": 4096,  # 11 GiB at 8192
+}
 BATCHES = (256, 512, 1024, 2048, 4096, 8192)
 NOTE = (
     f"Forward and backward, two views of each item, dimension {DIM}, float32, temperature "

@@ -7,7 +7,8 @@ from book.tools import layout
 _TEXT = """\
 import importlib.util
 
-if importlib.util.find_spec("l2s") is None:  # adds what is missing, leaves torch and numpy alone
+if importlib.util.find_spec("l2s") is None:
+    # Adds what is missing, and leaves the torch and numpy that are here alone.
     %pip install -q "learning-to-select @ git+{url}@{branch}"
 """
 

@@ -110,7 +110,8 @@ def _clear(notebook: NotebookNode) -> None:
 
 def _formatted(notebook: NotebookNode, path: Path) -> NotebookNode:
     """Let ruff format the code before it runs, so that the file is a fixed point of `make lint`."""
-    ruff = [sys.executable, "-m", "ruff", "format", "--config", str(layout.ROOT / "pyproject.toml")]
+    settings = ["--config", str(layout.ROOT / "chapters" / "ruff.toml")]
+    ruff = [sys.executable, "-m", "ruff", "format", *settings]
     command = [*ruff, "--stdin-filename", str(path), "-"]
     text = nbformat.writes(notebook)
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)

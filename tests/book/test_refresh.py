@@ -71,7 +71,7 @@ def test_a_live_widget_is_not_kept(refreshed):
 @pytest.mark.parametrize("command", [("format", "--check"), ("check",)], ids=lambda c: c[0])
 def test_the_file_is_a_fixed_point_of_lint(command, refreshed):
     notebook, _, _ = refreshed
-    settings = ["--config", str(layout.ROOT / "pyproject.toml"), "--no-cache"]
+    settings = ["--config", str(layout.ROOT / "chapters" / "ruff.toml"), "--no-cache"]
     ruff = [sys.executable, "-m", "ruff", *command, *settings, str(notebook.path)]
     done = subprocess.run(ruff, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
