@@ -40,6 +40,25 @@ HINTS = {
             """,
             "close ones weigh more",
         ),
+        "overflow": (
+            """
+            mass = [math.exp(c / temperature) for c in negatives]
+            own = math.exp(cosine / temperature)
+            ahead = sum(w * (cosine - c) for w, c in zip(mass, negatives))
+            return ahead / (own + sum(mass)) / temperature**2
+            """,
+            "Divide by the largest exponential",
+        ),
+        "divided by a mass of zero": (
+            """
+            top = max(cosine, *negatives)
+            mass = [math.exp((c - top) / temperature) for c in negatives]
+            q = sum(mass) / (math.exp((cosine - top) / temperature) + sum(mass))
+            mean = sum(w * c for w, c in zip(mass, negatives)) / sum(mass)
+            return q * (cosine - mean) / temperature**2
+            """,
+            "never divide by U alone",
+        ),
     },
     "answer-2": {
         "sign": (
@@ -65,6 +84,13 @@ HINTS = {
             return (s.masked_fill(is_positive, -torch.inf).logsumexp(1) - own).mean()
             """,
             "a decoupled loss",
+        ),
+        "scores times the mask": (
+            """
+            s = F.normalize(query, dim=1) @ F.normalize(keys, dim=1).T / temperature
+            return (s.logsumexp(1) - (s * is_positive).logsumexp(1)).mean()
+            """,
+            "0 is not absent",
         ),
         "no temperature": (
             """
@@ -159,8 +185,26 @@ HINTS = {
             mass = (w.masked_fill(off, -1e4) + s).logsumexp(1) + math.log(len(s) - 1)
             return F.softplus(mass - s.diagonal()).mean()
             """,
-            "they are constants",
-            "further-3",
+            "The weights are constants: detach them",
+        ),
+        "weights that learn, by softmax": (
+            """
+            s = F.normalize(query, dim=1) @ F.normalize(key, dim=1).T / temperature
+            off = torch.eye(len(s), dtype=torch.bool)
+            w = torch.softmax((beta * s).masked_fill(off, -torch.inf), dim=1) * (len(s) - 1)
+            return F.softplus((w * s.exp()).sum(1).log() - s.diagonal()).mean()
+            """,
+            "A gradient flows through your weights",
+        ),
+        "softmax over the queries": (
+            """
+            s = F.normalize(query, dim=1) @ F.normalize(key, dim=1).T / temperature
+            off = torch.eye(len(s), dtype=torch.bool)
+            w = torch.softmax((beta * s).masked_fill(off, -torch.inf), dim=0).detach()
+            w = w * (len(s) - 1)
+            return F.softplus((w * s.exp()).sum(1).log() - s.diagonal()).mean()
+            """,
+            "query by itself: which axis?",
         ),
     },
     "answer-4": {
@@ -199,6 +243,21 @@ HINTS = {
             return F.softplus(beta * x).mean() / beta, q
             """,
             "This is the coupling of InfoNCE",
+        ),
+        "softplus of the mean": (
+            """
+            x = dcl(view_a, view_b, temperature=temperature, reduction="none") - margin
+            return F.softplus(beta * x.mean()) / beta, torch.sigmoid(beta * x).detach()
+            """,
+            "softplus to each anchor, then take the mean",
+        ),
+        "overflow for a large beta": (
+            """
+            x = dcl(view_a, view_b, temperature=temperature, reduction="none") - margin
+            loss = torch.log1p(torch.exp(beta * x)).mean() / beta
+            return loss, torch.sigmoid(beta * x).detach()
+            """,
+            "an exponential overflows",
         ),
         "couplings that carry a gradient": (
             """
