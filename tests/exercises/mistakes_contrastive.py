@@ -1,7 +1,6 @@
 """The likely mistakes of exercises/source/contrastive, and the hint that each must get.
 
-Each is the body of the answer's function; ``HINTS[cell][name] = (body, words of the hint)``. A
-mistake that the visible checks cannot see names the cell of further checks that does.
+Each is the body of the answer's function; ``HINTS[cell][name] = (body, words of the hint)``.
 """
 
 HINTS = {
