@@ -3,7 +3,9 @@
 What counts is the chapter's own cells, not waiting for a free worker, and the kernel with all the
 processes that it starts. Memory is sampled; what two processes share is counted once where the
 system can tell. A chapter over a limit fails in the cell that passes it. A busy machine must not
-fail a chapter, so its time is over the limit when clock and processor time both are.
+fail a chapter, and other tests run beside it: they were seen to stretch 45 s alone to 75 s, in
+processor time too. So the report tells who is over the limit, and a chapter fails when clock and
+processor time are both over it by half.
 """
 
 import contextlib
@@ -16,6 +18,7 @@ import pytest
 from nbval.plugin import IPyNbCell
 
 SECONDS = 60.0
+BESIDE_OTHERS = 1.5
 MEBIBYTES = 1536.0
 _PERIOD = 0.1
 _PROPERTY = "chapter_cost"
@@ -39,7 +42,7 @@ class Cost:
     def over_limit(self) -> list[str]:
         """Sentences for the limits that were passed and not yet reported."""
         found = {}
-        if min(self.clock, self.processor) > SECONDS:
+        if min(self.clock, self.processor) > BESIDE_OTHERS * SECONDS:
             found["time"] = (
                 f"took {self.clock:.0f} s ({self.processor:.0f} s of processor time); the limit "
                 f"is {SECONDS:.0f} s"
@@ -133,9 +136,10 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     terminalreporter.section(f"chapters (limits: {SECONDS:.0f} s, {MEBIBYTES:.0f} MiB)")
     for path, cost in sorted(costs.items(), key=lambda entry: -entry[1].clock):
+        late = "  (over the limit here)" if min(cost.clock, cost.processor) > SECONDS else ""
         terminalreporter.line(
             f"{cost.clock:7.1f} s {cost.processor:7.1f} s of processor time "
-            f"{cost.mebibytes:6.0f} MiB  {path.removeprefix(f'{config.rootpath}/')}"
+            f"{cost.mebibytes:6.0f} MiB  {path.removeprefix(f'{config.rootpath}/')}{late}"
         )
 
 
