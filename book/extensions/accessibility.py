@@ -9,6 +9,8 @@ from sphinx.application import Sphinx
 MENDED = {
     # A signature's parameters are set as a definition list without a term.
     "<dl>\n<dd>": '<dl role="presentation">\n<dd>',
+    # Code that scrolls sideways must be reached by keyboard before any script has run.
+    "<pre>": '<pre tabindex="0">',
     # A list whose entries are no list items.
     'role="doc-biblioentry"': 'role="listitem"',
 }
