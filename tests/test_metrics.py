@@ -123,7 +123,7 @@ def test_linear_probe_is_fast_and_silent_at_the_chapters_size():
 
 
 def test_linear_probe_says_when_it_does_not_converge(monkeypatch):
-    monkeypatch.setattr("l2s.metrics._PROBE_ITERATIONS", 1)
+    monkeypatch.setattr("l2s.metrics.probes._PROBE_ITERATIONS", 1)
     (x, y), _, (test_x, test_y) = blobs()
     with pytest.raises(ValueError, match="`inverse_penalties` 1.0 did not converge"):
         linear_probe(x, y, test_x, test_y)
@@ -157,7 +157,7 @@ def test_knn_equals_a_loop_where_distances_and_votes_tie():
 def test_knn_is_the_same_in_blocks(monkeypatch):
     (x, y), _, (test_x, test_y) = blobs()
     whole = knn_accuracy(x, y, test_x, test_y)
-    monkeypatch.setattr("l2s.metrics._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("l2s.metrics.probes._ROWS_AT_ONCE", 7)
     assert knn_accuracy(x, y, test_x, test_y) == whole
 
 

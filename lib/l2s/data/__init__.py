@@ -6,6 +6,15 @@ its docstring what is known exactly about the data (their ground truth).
 
 from l2s.data.augment import TwoViews, two_view
 from l2s.data.images import Digits, Images, digits
+from l2s.data.label_sets import label_lists, label_mask
+from l2s.data.retrieval import (
+    LabelledQueries,
+    LabelRetrieval,
+    QueryDocumentPairs,
+    UnequalQueries,
+    label_retrieval,
+    unequal_queries,
+)
 from l2s.data.signals import Mnist1d, Signals, mnist1d
 from l2s.data.sphere import SpherePairs, SphereWorld, sphere_world
 from l2s.data.synthetic import (
@@ -21,18 +30,26 @@ __all__ = [
     "Digits",
     "GaussianMixture",
     "Images",
+    "LabelRetrieval",
+    "LabelledQueries",
     "LinearTeacher",
     "Mnist1d",
     "NoisyLabels",
+    "QueryDocumentPairs",
     "Signals",
     "SpherePairs",
     "SphereWorld",
     "TwoViews",
+    "UnequalQueries",
     "digits",
     "flip_labels",
     "gaussian_mixture",
+    "label_lists",
+    "label_mask",
+    "label_retrieval",
     "linear_teacher",
     "mnist1d",
     "sphere_world",
     "two_view",
+    "unequal_queries",
 ]

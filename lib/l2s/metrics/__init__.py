@@ -1,0 +1,33 @@
+"""Scores of a representation and of a ranking.
+
+``linear_r2``, ``linear_probe`` and ``knn_accuracy`` fit on training rows and return one number
+measured on test rows. The others rate scores that a model gave: the ``..._at_k`` and ``mrr`` rate
+the order of the labels within each row, ``auc`` and ``tpr_at_fpr`` tell all positives from all
+negatives with one threshold.
+"""
+
+from l2s.metrics.probes import PROBE_GRID, knn_accuracy, linear_probe, linear_r2
+from l2s.metrics.ranking import (
+    mrr,
+    ndcg_at_k,
+    precision_at_k,
+    propensities,
+    propensity_precision_at_k,
+    recall_at_k,
+)
+from l2s.metrics.threshold import auc, tpr_at_fpr
+
+__all__ = [
+    "PROBE_GRID",
+    "auc",
+    "knn_accuracy",
+    "linear_probe",
+    "linear_r2",
+    "mrr",
+    "ndcg_at_k",
+    "precision_at_k",
+    "propensities",
+    "propensity_precision_at_k",
+    "recall_at_k",
+    "tpr_at_fpr",
+]
