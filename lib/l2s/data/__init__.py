@@ -5,6 +5,7 @@ its docstring what is known exactly about the data (their ground truth).
 """
 
 from l2s.data.augment import TwoViews, two_view
+from l2s.data.bags import Bags, bags
 from l2s.data.images import Digits, Images, digits
 from l2s.data.label_sets import label_lists, label_mask
 from l2s.data.retrieval import (
@@ -27,6 +28,7 @@ from l2s.data.synthetic import (
 )
 
 __all__ = [
+    "Bags",
     "Digits",
     "GaussianMixture",
     "Images",
@@ -41,6 +43,7 @@ __all__ = [
     "SphereWorld",
     "TwoViews",
     "UnequalQueries",
+    "bags",
     "digits",
     "flip_labels",
     "gaussian_mixture",

@@ -16,6 +16,8 @@ Scores may be float16, bfloat16, float32 or float64; the work is done in float32
 result has the scores' dtype.
 """
 
+from l2s.labels.extreme_labels.caching import cached_backward
+from l2s.labels.extreme_labels.encoder import DualEncoder, Tower
 from l2s.labels.extreme_labels.losses import (
     decoupled_softmax,
     multilabel_softmax,
@@ -29,9 +31,16 @@ from l2s.labels.extreme_labels.pairs import (
     pairwise_logistic,
 )
 from l2s.labels.extreme_labels.sampling import LabelSample, sample_labels
+from l2s.labels.extreme_labels.sharded import (
+    sharded_decoupled_softmax,
+    sharded_soft_topk_loss,
+)
 
 __all__ = [
+    "DualEncoder",
     "LabelSample",
+    "Tower",
+    "cached_backward",
     "contrastive",
     "decoupled_softmax",
     "in_batch_pairs",
@@ -40,5 +49,7 @@ __all__ = [
     "one_versus_all",
     "pairwise_logistic",
     "sample_labels",
+    "sharded_decoupled_softmax",
+    "sharded_soft_topk_loss",
     "soft_topk_loss",
 ]

@@ -230,7 +230,7 @@ def soft_topk_loss(
     ValueError: `k` is 6, but must lie between 1 and 5...
     """
     checks.in_range("sharpness", sharpness, 1e-30, 1e30)
-    check_k(k, scores.shape[1])
+    shared.check_k(k, scores.shape[1])
     checks.finite("scores", scores)
 
     def row_losses(rows: shared.Rows) -> Tensor:
@@ -247,16 +247,6 @@ def soft_topk_loss(
     return shared.loss_over_rows(
         row_losses, scores, positives, excluded, log_q, reduction, on_empty
     )
-
-
-def check_k(k: int | Tensor, labels: int) -> None:
-    """Raise unless k, or each row's k, leaves something to choose and something to leave."""
-    checks.at_least("scores.shape[1]", labels, 2, "Choosing needs two labels or more.")
-    if isinstance(k, Tensor):
-        for end in k.aminmax():
-            checks.in_range("k", int(end), 1, labels - 1)
-    else:
-        checks.in_range("k", k, 1, labels - 1)
 
 
 def _decoupled(rows: shared.Rows) -> Tensor:

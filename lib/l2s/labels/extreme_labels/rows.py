@@ -97,6 +97,16 @@ def check_options(reduction: str, on_empty: str) -> None:
     checks.one_of("on_empty", on_empty, ("error", "ignore"))
 
 
+def check_k(k: int | Tensor, labels: int) -> None:
+    """Raise unless k, or each row's k, leaves something to choose and something to leave."""
+    checks.at_least("scores.shape[1]", labels, 2, "Choosing needs two labels or more.")
+    if isinstance(k, Tensor):
+        for end in k.aminmax():
+            checks.in_range("k", int(end), 1, labels - 1)
+    else:
+        checks.in_range("k", k, 1, labels - 1)
+
+
 def positives_per_row(positives: Tensor) -> Tensor:
     """Return how many positives each row has."""
     found = positives if positives.dtype == torch.bool else positives >= 0

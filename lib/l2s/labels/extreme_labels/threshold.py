@@ -44,7 +44,14 @@ def total_weight(scores: Tensor, log_weights: Tensor | None, group: Any = None) 
         total = torch.full_like(scores[:, 0], scores.shape[1])
     else:
         total = log_weights.exp().expand_as(scores).sum(dim=1)
-    return _over_ranks(total, dist.ReduceOp.SUM, group)
+    return over_ranks(total, dist.ReduceOp.SUM, group)
+
+
+def over_ranks(numbers: Tensor, operation: Any, group: Any) -> Tensor:
+    """Combine numbers over the ranks of a group, in place; with None there is one rank only."""
+    if group is not None:
+        dist.all_reduce(numbers, op=operation, group=group)
+    return numbers
 
 
 class _Threshold(torch.autograd.Function):
@@ -62,7 +69,7 @@ class _Threshold(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         scores, log_weights, t, slope = ctx.saved_tensors
         # Each rank's part of the loss depends on the one threshold: its gradient is their sum.
-        gradient = _over_ranks(gradient.clone(), dist.ReduceOp.SUM, ctx.group)
+        gradient = over_ranks(gradient.clone(), dist.ReduceOp.SUM, ctx.group)
         v = _terms(scores, t, ctx.sharpness, log_weights)[1]
         return v * (-gradient / slope)[:, None], None, None, None, None
 
@@ -76,20 +83,22 @@ def _solve(
     smallest = torch.finfo(scores.dtype).eps
     for _ in range(_STEPS):
         p, v = _terms(scores, t, sharpness, log_weights)
-        sums = _over_ranks(torch.stack([p.sum(dim=1), v.sum(dim=1)]), dist.ReduceOp.SUM, group)
+        sums = over_ranks(torch.stack([p.sum(dim=1), v.sum(dim=1)]), dist.ReduceOp.SUM, group)
         excess, slope = sums[0] - k, sums[1]
         low, high = torch.where(excess < 0, t, low), torch.where(excess < 0, high, t)
         step = -excess / (sharpness * slope)
         newton = t + step
         # A row's Newton step pays if it stays inside and is less than half the one before.
         pays = (low <= newton) & (newton <= high) & (2 * step.abs() <= last)
-        following = torch.where(pays, newton, (low + high) / 2)
+        # The sum is known to some roundings of k: closer than that no step leads.
+        there = excess.abs() <= 8 * smallest * k
+        following = torch.where(there, t, torch.where(pays, newton, (low + high) / 2))
         last = (following - t).abs()
         settled = last <= smallest * (t.abs() + 1 / sharpness)
         t = following
         if bool(settled.all()):
             break
-    v = _over_ranks(
+    v = over_ranks(
         _terms(scores, t, sharpness, log_weights)[1].sum(dim=1), dist.ReduceOp.SUM, group
     )
     return t, v.clamp(min=torch.finfo(scores.dtype).tiny)
@@ -102,7 +111,7 @@ def _bracket(
     counted = log_weights.expand_as(scores) > -torch.inf
     largest = scores.masked_fill(~counted, -torch.inf).amax(dim=1)
     smallest = scores.masked_fill(~counted, torch.inf).amin(dim=1)
-    ends = _over_ranks(torch.stack([largest, -smallest]), dist.ReduceOp.MAX, group)
+    ends = over_ranks(torch.stack([largest, -smallest]), dist.ReduceOp.MAX, group)
     total = total_weight(scores, log_weights, group)
     level = (k / (total - k)).log() / sharpness
     return level - ends[0], level + ends[1]
@@ -115,9 +124,3 @@ def _terms(
     x = (scores + t[:, None]) * sharpness
     weights = log_weights.exp()
     return weights * x.sigmoid(), weights * (x.sigmoid() * (-x).sigmoid())
-
-
-def _over_ranks(numbers: Tensor, operation: Any, group: Any) -> Tensor:
-    if group is not None:
-        dist.all_reduce(numbers, op=operation, group=group)
-    return numbers
