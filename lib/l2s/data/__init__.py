@@ -16,6 +16,7 @@ from l2s.data.retrieval import (
     label_retrieval,
     unequal_queries,
 )
+from l2s.data.see_also import Pages, SeeAlso, see_also
 from l2s.data.signals import Mnist1d, Signals, mnist1d
 from l2s.data.sphere import SpherePairs, SphereWorld, sphere_world
 from l2s.data.synthetic import (
@@ -37,7 +38,9 @@ __all__ = [
     "LinearTeacher",
     "Mnist1d",
     "NoisyLabels",
+    "Pages",
     "QueryDocumentPairs",
+    "SeeAlso",
     "Signals",
     "SpherePairs",
     "SphereWorld",
@@ -52,6 +55,7 @@ __all__ = [
     "label_retrieval",
     "linear_teacher",
     "mnist1d",
+    "see_also",
     "sphere_world",
     "two_view",
     "unequal_queries",

@@ -42,9 +42,7 @@ class Tower(nn.Module):
         self.bias = nn.Parameter(torch.zeros(widths[1]))
         self.rest = nn.Sequential()
         for i in range(1, len(widths) - 1):
-            self.rest.extend(
-                [nn.GELU(), nn.Dropout(dropout), nn.Linear(widths[i], widths[i + 1])]
-            )
+            self.rest.extend([nn.GELU(), nn.Dropout(dropout), nn.Linear(widths[i], widths[i + 1])])
 
     def forward(self, rows: Features) -> Float[Tensor, "rows dim"]:
         """Return one embedding a row."""
@@ -74,7 +72,7 @@ class Tower(nn.Module):
 class DualEncoder(nn.Module):
     r"""Scores of queries and labels as dot products of their embeddings (gupta2024).
 
-    .. math:: s_{ij} = \langle \phi(x_i), \psi(y_j) \rangle / \tau
+    .. math:: s_{ij} = \langle \phi(x_i), \psi(y_j) \rangle / \tau + b
 
     Labels pass through a tower from their features, so a label that no training query had can be
     scored, and the number of parameters does not grow with the number of labels. With
@@ -91,6 +89,9 @@ class DualEncoder(nn.Module):
         normalize: Divide embeddings by their length, so that scores are cosines / τ. A zero
             embedding stays zero.
         temperature: τ, above 0.
+        bias: What the learned number b starts from; None for no b. Softmax and top-k losses cannot
+            see it; ``one_versus_all`` needs it (about -log of the number of labels), because most
+            labels are wrong and cosines cannot all be low.
 
     Raises:
         ValueError: Not exactly one of ``label_features``, ``free_labels`` and ``shared``, or a
@@ -118,6 +119,7 @@ class DualEncoder(nn.Module):
         dropout: float = 0.0,
         normalize: bool = True,
         temperature: float = 0.05,
+        bias: float | None = None,
     ) -> None:
         super().__init__()
         checks.positive("temperature", temperature)
@@ -127,6 +129,7 @@ class DualEncoder(nn.Module):
                 f"`shared` is {shared}. Pass exactly one of the three."
             )
         self.normalize, self.temperature = normalize, temperature
+        self.bias = None if bias is None else nn.Parameter(torch.tensor(float(bias)))
         self.query_tower = Tower(query_features, dim, hidden=hidden, dropout=dropout)
         self.label_tower: nn.Module
         if free_labels is not None:
@@ -141,7 +144,7 @@ class DualEncoder(nn.Module):
     def embed_queries(self, queries: Features) -> Float[Tensor, "queries dim"]:
         """Return the queries' embeddings, divided by the temperature's square root.
 
-        Scores are products of embeddings alone, so ``cached_backward`` needs no more than those.
+        Scores are ``score(embed_queries(...), embed_labels(...))``, as ``cached_backward`` needs.
         """
         return self._scaled(self.query_tower(queries))
 
@@ -170,7 +173,14 @@ class DualEncoder(nn.Module):
             queries: The queries' features: dense, sparse CSR, or ``Bags``.
             labels: The labels' features. With free labels their numbers, or None for all.
         """
-        return self.embed_queries(queries) @ self.embed_labels(labels).T
+        return self.score(self.embed_queries(queries), self.embed_labels(labels))
+
+    def score(
+        self, queries: Float[Tensor, "queries dim"], labels: Float[Tensor, "labels dim"]
+    ) -> Float[Tensor, "queries labels"]:
+        """Return the scores of embedded queries and labels."""
+        scores = queries @ labels.T
+        return scores if self.bias is None else scores + self.bias
 
     def _scaled(self, embeddings: Tensor) -> Tensor:
         if self.normalize:
