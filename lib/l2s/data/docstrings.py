@@ -1,6 +1,7 @@
 """The documentation of NumPy, SciPy and scikit-learn, read without importing the latter two."""
 
 import ast
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -35,13 +36,14 @@ class Entry:
     see_also: tuple[str, ...]
 
 
-def read_entries() -> list[Entry]:
-    """Return one entry a documented function or class, sorted by name."""
+@functools.cache
+def read_entries() -> tuple[Entry, ...]:
+    """Return one entry a documented function or class, sorted by name; read once a process."""
     found: dict[str, Entry] = {}
     for name, text in (*_numpy(), *(pair for package in _SOURCES for pair in _source(package))):
         if name not in found:
             found[name] = _entry(name, inspect.cleandoc(text))
-    return [found[name] for name in sorted(found)]
+    return tuple(found[name] for name in sorted(found))
 
 
 def _numpy() -> Iterator[tuple[str, str]]:

@@ -59,49 +59,55 @@ class _Threshold(torch.autograd.Function):
     def forward(
         ctx: Any, scores: Tensor, k: Tensor, sharpness: float, log_weights: Tensor, group: Any
     ) -> Tensor:
-        t, slope = _solve(scores, k, sharpness, log_weights, group)
+        t, slope = _solve(scores.double(), k.double(), sharpness, log_weights.double(), group)
         ctx.save_for_backward(scores, log_weights, t, slope)
         ctx.sharpness, ctx.group = sharpness, group
-        return t
+        return t.to(scores.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         scores, log_weights, t, slope = ctx.saved_tensors
         # Each rank's part of the loss depends on the one threshold: its gradient is their sum.
-        gradient = over_ranks(gradient.clone(), dist.ReduceOp.SUM, ctx.group)
-        v = _terms(scores, t, ctx.sharpness, log_weights)[1]
-        return v * (-gradient / slope)[:, None], None, None, None, None
+        gradient = over_ranks(gradient.double(), dist.ReduceOp.SUM, ctx.group)
+        v = _parts(scores.double(), t, ctx.sharpness, log_weights.double())[2]
+        return (v * (-gradient / slope)[:, None]).to(scores.dtype), None, None, None, None
 
 
 def _solve(
     scores: Tensor, k: Tensor, sharpness: float, log_weights: Tensor, group: Any
 ) -> tuple[Tensor, Tensor]:
-    """Return t and the sum of v: Newton steps, and halving wherever they do not pay."""
+    """Return t and the sum of v: Newton steps, and halving wherever they do not pay.
+
+    In float64 whatever the scores are: between well separated scores the sum is k to all digits of
+    float32, and t is where the tails on both sides balance.
+    """
+
+    def sums(t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        parts = torch.stack([part.sum(dim=1) for part in _parts(scores, t, sharpness, log_weights)])
+        above, tails, slope = over_ranks(parts, dist.ReduceOp.SUM, group)
+        return above - k, tails, slope
+
     low, high = _bracket(scores, k, sharpness, log_weights, group)
     t, last = (low + high) / 2, high - low
     smallest = torch.finfo(scores.dtype).eps
     for _ in range(_STEPS):
-        p, v = _terms(scores, t, sharpness, log_weights)
-        sums = over_ranks(torch.stack([p.sum(dim=1), v.sum(dim=1)]), dist.ReduceOp.SUM, group)
-        excess, slope = sums[0] - k, sums[1]
+        rest, tails, slope = sums(t)
+        excess = rest + tails
         low, high = torch.where(excess < 0, t, low), torch.where(excess < 0, high, t)
         step = -excess / (sharpness * slope)
         newton = t + step
         # A row's Newton step pays if it stays inside and is less than half the one before.
         pays = (low <= newton) & (newton <= high) & (2 * step.abs() <= last)
-        # The sum is known to some roundings of k: closer than that no step leads.
-        there = excess.abs() <= 8 * smallest * k
+        # The sum is known to some roundings of its parts: closer than that no step leads.
+        there = excess.abs() <= 8 * smallest * (rest.abs() + slope)
         following = torch.where(there, t, torch.where(pays, newton, (low + high) / 2))
         last = (following - t).abs()
         settled = last <= smallest * (t.abs() + 1 / sharpness)
         t = following
         if bool(settled.all()):
             break
-    v = over_ranks(
-        _terms(scores, t, sharpness, log_weights)[1].sum(dim=1), dist.ReduceOp.SUM, group
-    )
-    return t, v.clamp(min=torch.finfo(scores.dtype).tiny)
+    return t, sums(t)[2].clamp(min=torch.finfo(scores.dtype).tiny)
 
 
 def _bracket(
@@ -117,10 +123,15 @@ def _bracket(
     return level - ends[0], level + ends[1]
 
 
-def _terms(
+def _parts(
     scores: Tensor, t: Tensor, sharpness: float, log_weights: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return w p and v = w p (1 - p)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return w [x > 0], its distance to w p, and v = w p (1 - p).
+
+    The first is counted without rounding, and the second is right to all digits on both sides.
+    """
     x = (scores + t[:, None]) * sharpness
     weights = log_weights.exp()
-    return weights * x.sigmoid(), weights * (x.sigmoid() * (-x).sigmoid())
+    above = x > 0
+    tails = weights * (-x.abs()).sigmoid()
+    return weights * above, torch.where(above, -tails, tails), tails * x.abs().sigmoid()
