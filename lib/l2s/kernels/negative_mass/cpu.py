@@ -1,0 +1,201 @@
+"""The operator on a CPU: numba, one pass over each row, in threads over the rows.
+
+A row is read in blocks of 1024 scores. A block without positives is summed where it is; another is
+copied, with minus infinity in place of its positives. The sum is kept as (largest, sum of
+exp(s - largest)) while blocks come in. The backward pass computes the exponentials again, so the
+gradient is the only large memory.
+
+l is kept in two parts, the nearest float and the rest: s - l is then exact to the last digit even
+where scores are so large that one float would be off by 1e-3.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2s.kernels import buffers, native
+from l2s.kernels.native import element, loop
+
+MARKS_BAD_ROWS = True
+_BLOCK = 1024
+
+
+def forward(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return l, the loss of every row, and the rows' states (l in two parts) for ``backward``.
+
+    The state is NaN in rows with a score that is not finite, or with positives that are no proper
+    list; their results mean nothing.
+    """
+    rows = len(scores)
+    mass, loss, state = scores.new_empty(rows), scores.new_empty(rows), scores.new_empty(rows, 2)
+    arrays = [_array(tensor) for tensor in (scores, positives, mass, loss, state)]
+    is_mask = positives.dtype == torch.bool
+    native.in_threads(
+        lambda first, last: _forward(*arrays, is_mask, first, last), rows, scores.numel()
+    )
+    return mass, loss, state
+
+
+def backward(
+    for_mass: Tensor, for_loss: Tensor, scores: Tensor, positives: Tensor, state: Tensor
+) -> Tensor:
+    """Return the gradient for the scores, given those for l and for the loss."""
+    result = buffers.take(scores.numel(), like=scores).view(scores.shape)
+    tensors = (for_mass.contiguous(), for_loss.contiguous(), scores, positives, state, result)
+    arrays = [_array(tensor) for tensor in tensors]
+    is_mask = positives.dtype == torch.bool
+    native.in_threads(
+        lambda first, last: _backward(*arrays, is_mask, first, last), len(scores), scores.numel()
+    )
+    return result
+
+
+def _array(tensor: Tensor) -> Any:
+    return (tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor.detach()).numpy()
+
+
+@element
+def _forward(scores, positives, mass, loss, state, is_mask, first, last):  # type: ignore[no-untyped-def]
+    columns = scores.shape[1]
+    memory = np.empty(max(columns, positives.shape[1]), np.int64)  # touched only where needed
+    scratch = np.empty(_BLOCK, scores.dtype)
+    for i in range(first, last):
+        row = scores[i]
+        own = _sorted_positives(positives[i], is_mask, memory)
+        if not _is_proper(own, columns):
+            state[i] = np.nan
+            continue
+        total = _log_mass(row, own, scratch)
+        mass[i] = state[i, 0] = total
+        state[i, 1] = total - state[i, 0] if math.isfinite(state[i, 0]) else 0.0
+        losses = 0.0
+        for j in own:
+            losses += _softplus(total - row[j])
+        loss[i] = losses / max(own.size, 1)
+
+
+@element
+def _backward(for_mass, for_loss, scores, positives, state, result, is_mask, first, last):  # type: ignore[no-untyped-def]
+    columns = scores.shape[1]
+    memory = np.empty(max(columns, positives.shape[1]), np.int64)
+    for i in range(first, last):
+        row, out = scores[i], result[i]
+        own = _sorted_positives(positives[i], is_mask, memory)
+        total = float(state[i, 0]) + float(state[i, 1])
+        share = for_loss[i] / max(own.size, 1)
+        pull = float(for_mass[i])
+        for j in own:
+            pull += share * _sigmoid(total - row[j])
+        if own.size < columns:
+            for block in range(0, columns, _BLOCK):
+                part = slice(block, block + _BLOCK)
+                _write(row[part], out[part], state[i, 0], state[i, 1], scores.dtype.type(pull))
+        for j in own:
+            out[j] = -share * _sigmoid(total - row[j])
+
+
+@element
+def _sorted_positives(entries, is_mask, memory):  # type: ignore[no-untyped-def]
+    """The positive columns of a row in ascending order, as a part of the given memory."""
+    count = 0
+    if is_mask:
+        for block in range(0, entries.size, _BLOCK):
+            part = entries[block : block + _BLOCK]
+            if _total(part):
+                for j in range(part.size):
+                    memory[count] = block + j
+                    count += 1 if part[j] else 0
+        return memory[:count]
+    for j in entries:
+        if j != -1:
+            memory[count] = j
+            count += 1
+    own = memory[:count]
+    own.sort()
+    return own
+
+
+@element
+def _is_proper(own, columns):  # type: ignore[no-untyped-def]
+    for n in range(own.size):
+        if not 0 <= own[n] < columns or (n and own[n] == own[n - 1]):
+            return False
+    return True
+
+
+@element
+def _log_mass(row, own, scratch):  # type: ignore[no-untyped-def]
+    """The log of the sum of exp(s) over the columns that are not in ``own``; NaN if undefined."""
+    largest, total = -np.inf, 0.0
+    met = 0
+    for start in range(0, row.size, _BLOCK):
+        part = row[start : start + _BLOCK]
+        low, high = _ends(part)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return np.nan
+        begin = met
+        while met < own.size and own[met] < start + part.size:
+            met += 1
+        if met > begin:
+            if met - begin == part.size:
+                continue
+            scratch[: part.size] = part
+            for j in own[begin:met]:
+                scratch[j - start] = -np.inf
+            part = scratch[: part.size]
+            high = _ends(part)[1]
+        mass = float(_sum_exp(part, high))
+        if high > largest:
+            total *= math.exp(largest - high)
+            largest = float(high)
+        total += mass * math.exp(high - largest)
+    return largest + math.log(total)
+
+
+@element
+def _ends(part):  # type: ignore[no-untyped-def]
+    low = high = native.ordered(part[0])
+    for j in range(part.size):
+        key = native.ordered(part[j])
+        low, high = min(low, key), max(high, key)
+    return native.unordered(low), native.unordered(high)
+
+
+@loop
+def _sum_exp(part, high):  # type: ignore[no-untyped-def]
+    total = part.dtype.type(0)
+    for j in range(part.size):
+        total += native.exp(_less(part[j], high))
+    return total
+
+
+@element
+def _write(part, out, near, rest, pull):  # type: ignore[no-untyped-def]
+    for j in range(part.size):
+        out[j] = native.exp((part[j] - near) - rest) * pull
+
+
+@loop
+def _total(part):  # type: ignore[no-untyped-def]
+    total = 0
+    for j in range(part.size):
+        total += part[j]
+    return total
+
+
+@element
+def _less(score, high):  # type: ignore[no-untyped-def]
+    return score - high
+
+
+@element
+def _softplus(x):  # type: ignore[no-untyped-def]
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@element
+def _sigmoid(x):  # type: ignore[no-untyped-def]
+    return (1.0 if x >= 0 else math.exp(x)) / (1 + math.exp(-abs(x)))
