@@ -12,6 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from l2s.kernels.triton_maths import log1p
+
 _BLOCK = 2048
 _WARPS = 8
 _STEPS = tl.constexpr(300)  # of the search, at most; it takes 2 to 60
@@ -77,7 +79,7 @@ def forward_kernel(
         x = _x(tl.load(own + place, place < columns, other=0), near, slope, rest)
         e = tl.exp(-tl.abs(x))
         if LOG:
-            value = tl.minimum(x, 0) - _log1p(e)
+            value = tl.minimum(x, 0) - log1p(e)
         else:
             value = tl.where(x >= 0, 1, e) / (1 + e)
         tl.store(result + row * columns + place, value, place < columns)
@@ -265,13 +267,3 @@ def _pull(x, gap, LOG: tl.constexpr):
 def _x(score, centre, alpha, offset):
     # Bounded, so that no difference of two infinities can arise.
     return tl.maximum(tl.minimum(alpha * (score - centre) + offset, _BOUND), -_BOUND)
-
-
-@triton.jit
-def _log1p(z):
-    """log(1 + z) for 0 <= z <= 1 as 2 artanh(w) = 2 (w + w^3/3 + ...), w = z / (2 + z) <= 1/3."""
-    w = z / (2 + z)
-    total = w * 0
-    for term in tl.static_range(17, -1, -1):
-        total = total * (w * w) + 2 / (2 * term + 1)
-    return total * w
