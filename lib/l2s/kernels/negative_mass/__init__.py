@@ -87,7 +87,7 @@ def decoupled_loss_rows(
     tensor([6.1085e-05])
     >>> loss.sum().backward()
     >>> scores.grad
-    tensor([[-5.5429e-07, -3.0264e-05, -3.0264e-05,  3.0541e-05,  3.0541e-05]])
+    tensor([[-5.5435e-07, -3.0264e-05, -3.0264e-05,  3.0541e-05,  3.0541e-05]])
     """
     _check_any(positives)
     return _apply(scores, positives)[1].to(scores.dtype)

@@ -109,7 +109,7 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignor
     kind = row.dtype.type
     logit = math.log(k / (row.size - k))
     low, high = logit, logit + scale * (top - bottom)  # the card's bracket, seen from the top
-    high = min(high, _enough(moments, k, scale, top))
+    high = min(high, _enough(moments, k, scale, bottom, top))
     offset = min(max(low, math.log(k) - _log_mass(moments, scale, top)), high)
     centre, gap, last, before = top, 0.0, np.inf, np.inf
     for _ in range(_STEPS):
@@ -153,13 +153,21 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignor
 
 
 @element
-def _enough(moments, k, scale, top):  # type: ignore[no-untyped-def]
+def _enough(moments, k, scale, bottom, top):  # type: ignore[no-untyped-def]
     """An offset that is too high: 2 k blocks hold a score above, and each gives a half or more."""
-    blocks = len(moments)
-    if 2 * k > blocks:
+    if 2 * k > len(moments):
         return np.inf
-    largest = np.partition(moments[:, 0].copy(), blocks - 2 * k)[blocks - 2 * k]
-    return scale * (top - largest)
+    low, high = bottom, top
+    for _ in range(20):
+        middle = (low + high) / 2
+        count = 0
+        for block in range(len(moments)):
+            count += 1 if moments[block, 0] >= middle else 0
+        if count >= 2 * k:
+            low = middle
+        else:
+            high = middle
+    return scale * (top - low)
 
 
 @element

@@ -1,0 +1,88 @@
+"""Compile a Triton kernel for a GPU that is not there, and read what it takes.
+
+    python -m tests.kernels.ahead_of_time soft_topk sm_90    # prints one JSON object
+
+Triton's compiler needs no GPU, and its wheel brings NVIDIA's assembler and reader of binaries.
+"""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+BINARIES = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+KINDS = {"f": "*fp32", "d": "*fp64", "k": "*i64", "m": "*i8", "n": "i32"}
+
+
+def main(operator: str, architecture: str) -> None:
+    """Compile each kernel of an operator in each of its variants."""
+    gpu = importlib.import_module(f"l2s.kernels.{operator}.gpu")
+    found = {}
+    for kernel, types, constants in VARIANTS[operator]:
+        name = " ".join([kernel, types, *(f"{key}={value}" for key, value in constants.items())])
+        found[name] = resources(getattr(gpu, kernel), types, constants, architecture)
+    print(json.dumps(found))
+
+
+def resources(kernel, types: str, constants: dict, architecture: str) -> dict[str, int]:
+    """Registers a thread, bytes of shared memory a block, bytes of spilled registers a thread."""
+    names = [name for name in kernel.arg_names if name not in constants]
+    signature = dict(zip(names, (KINDS[letter] for letter in types), strict=True))
+    signature |= dict.fromkeys(constants, "constexpr")
+    # As at run time, where memory starts at multiples of 16; without this, loads are not joined.
+    aligned = {
+        (kernel.arg_names.index(name),): [["tt.divisibility", 16]]
+        for name in names
+        if signature[name].startswith("*") or signature[name] == "i32"
+    }
+    order = {name: signature[name] for name in kernel.arg_names}
+    source = ASTSource(kernel, order, constants, aligned)
+    number = int(architecture.removeprefix("sm_"))
+    compiled = triton.compile(source, GPUTarget("cuda", number, 32), options={"num_warps": 8})
+    with tempfile.TemporaryDirectory() as folder:
+        binary, text = Path(folder, "kernel.cubin"), Path(folder, "kernel.ptx")
+        binary.write_bytes(compiled.asm["cubin"])
+        text.write_text(compiled.asm["ptx"])
+        usage = _output(BINARIES / "cuobjdump", "--dump-resource-usage", binary)
+        exact = f"{architecture}a" if number >= 90 else architecture
+        spills = _output(
+            BINARIES / "ptxas", "-v", f"--gpu-name={exact}", text, "-o", Path(folder, "again")
+        )
+    return {
+        "registers": int(re.search(r"REG:(\d+)", usage)[1]),
+        "shared": compiled.metadata.shared,
+        "spills": sum(map(int, re.findall(r"(\d+) bytes spill", spills))),
+    }
+
+
+def _output(*command: object) -> str:
+    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def _sizes(log: bool) -> dict:
+    return {"LOG": log, "BLOCK": 2048, "BLOCKS": 64}
+
+
+VARIANTS = {
+    "soft_topk": [
+        (kernel, types, _sizes(log))
+        for log in (False, True)
+        for kernel, types in [
+            ("forward_kernel", "fkdffn"),
+            ("backward_kernel", "fffdfn"),
+            ("forward_kernel", "dkdddn"),
+            ("backward_kernel", "dddddn"),
+        ]
+    ],
+}
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
