@@ -6,12 +6,9 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.data.label_sets import LabelSets
+from l2s.kernels.negative_mass import decoupled_loss_rows, negative_log_mass
+from l2s.kernels.soft_topk import log_soft_topk
 from l2s.labels.extreme_labels import rows as shared
-from l2s.labels.extreme_labels._standin import (
-    decoupled_loss_rows,
-    log_soft_topk,
-    negative_log_mass,
-)
 from l2s.labels.extreme_labels.threshold import threshold, total_weight
 
 Excluded = Bool[Tensor, "rows labels"] | Int[Tensor, "rows most_excluded"] | None

@@ -18,7 +18,7 @@ from torch import Tensor
 from l2s import checks
 from l2s.data.label_sets import LabelSets, label_lists
 from l2s.labels.extreme_labels import rows as shared
-from l2s.labels.extreme_labels._standin import negative_log_mass
+from l2s.kernels.negative_mass import negative_log_mass
 from l2s.labels.extreme_labels.threshold import over_ranks, threshold
 
 
