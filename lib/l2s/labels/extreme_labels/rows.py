@@ -128,7 +128,7 @@ def rows_that_count(sizes: Tensor, on_empty: str) -> Tensor | None:
 
 
 def check_result(losses: Tensor, scores: Tensor, positive_scores: Tensor) -> None:
-    """Raise for NaN or infinite scores: looked for only where they show in what was computed."""
+    """Raise for NaN or infinite scores where they show in what was computed from them."""
     checks_sum = losses.detach().sum() + positive_scores.detach().sum()
     if not math.isfinite(checks_sum.item()):
         checks.finite("scores", scores)
@@ -165,7 +165,9 @@ def _rows(
         scores, positives, sizes = scores[kept], positives[kept], sizes[kept]
         excluded = None if excluded is None else excluded[kept]
         log_q = log_q[kept] if log_q is not None and log_q.ndim == 2 else log_q
-    lists = label_lists(positives) if positives.dtype == torch.bool else positives.long()
+    if positives.dtype != torch.bool:
+        positives = positives.long()
+    lists = label_lists(positives) if positives.dtype == torch.bool else positives
     return Rows(
         scores=wide(scores),
         positives=positives,
