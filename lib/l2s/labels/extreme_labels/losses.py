@@ -249,6 +249,7 @@ def soft_topk_loss(
 def _decoupled(rows: shared.Rows) -> Tensor:
     if rows.plain:
         return decoupled_loss_rows(rows.scores, rows.positives)
+    checks.finite("scores", rows.scores)
     log_mass = negative_log_mass(rows.negative_scores, rows.hidden)
     return rows.mean(shared.hinge(log_mass[:, None] - rows.positive_scores))
 

@@ -1,6 +1,5 @@
 """Losses for pairs of a query and its document: over all pairs of scores, or query by query."""
 
-import math
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from l2s import checks
 from l2s.labels.extreme_labels.pair_sums import pair_sums
-from l2s.labels.extreme_labels.rows import check_result, hinge, reduced, wide
+from l2s.labels.extreme_labels.rows import hinge, reduced, wide
 
 
 @checks.typed
@@ -182,6 +181,7 @@ class _MannWhitney(torch.autograd.Function):
 def _negatives(scores: Tensor, excluded: Tensor | None, reduction: str) -> Tensor:
     """Return where the negatives stand, checked."""
     checks.one_of("reduction", reduction, ("mean", "sum", "none"))
+    checks.finite("scores", scores)
     queries, documents = scores.shape
     remedy = "Column i belongs to query i: pass one document or more a query."
     checks.at_least("scores.shape[0]", queries, 1, "Pass some queries.")
@@ -200,7 +200,4 @@ def _negatives(scores: Tensor, excluded: Tensor | None, reduction: str) -> Tenso
 
 
 def _finished(losses: Tensor, scores: Tensor, reduction: str) -> Tensor:
-    if not math.isfinite(scores.detach().sum().item()):
-        checks.finite("scores", scores)
-    check_result(losses, scores, scores.diagonal())
     return reduced(losses, None, len(losses), reduction).to(scores.dtype)

@@ -128,7 +128,7 @@ class _Task:
         self._check_finite(scores)
         sizes = shared.positives_per_row(positives).to(self.scores.dtype)
         self._sizes = self.over_ranks(sizes, dist.ReduceOp.SUM)
-        self._kept = shared.rows_that_count(self._sizes, on_empty)
+        self._kept = shared.rows_that_count(self._sizes > 0, on_empty)
         is_mask = positives.dtype == torch.bool
         self.positives = positives if is_mask else positives.long()
         lists = label_lists(positives) if is_mask else self.positives
