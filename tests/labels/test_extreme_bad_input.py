@@ -59,6 +59,7 @@ COMMON = [
     (lambda f: f(changed(SCORES, (0, 1), math.inf), MASK), ValueError, "`scores` holds 1 values"),
     (lambda f: f(changed(SCORES, (0, 0), math.inf), MASK), ValueError, "`scores` holds 1 values"),
     (lambda f: f(changed(SCORES, (0, 0), -math.inf), MASK), ValueError, "`scores` holds 1 values"),
+    (lambda f: f(changed(SCORES, (0, 1), -math.inf), MASK), ValueError, "`scores` holds 1 values"),
     (lambda f: f(SCORES, MASK, reduction="average"), ValueError, "`reduction` is 'average'"),
     (lambda f: f(SCORES, MASK, on_empty="skip"), ValueError, "`on_empty` is 'skip'"),
     (lambda f: f(SCORES, MASK.to("meta")), ValueError, "`positives` is on meta"),

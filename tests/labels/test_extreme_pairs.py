@@ -8,6 +8,7 @@ from l2s.labels.extreme_labels import (
     contrastive,
     in_batch_pairs,
     mann_whitney,
+    pair_sums,
     pairwise_logistic,
 )
 from l2s.metrics import auc
@@ -152,11 +153,46 @@ def test_narrow_dtypes(dtype, scale):
         close(found.double(), loss(scores.double()), rtol=2 * torch.finfo(dtype).eps, atol=1e-6)
 
 
-def test_many_pairs_take_little_memory_and_time():
-    # 3e8 pairs would be 2.4 GB in float64; the blocks hold a million.
-    generator = seeded()
-    positive = torch.randn(300, generator=generator, dtype=torch.float64) + 1
-    negative = torch.randn(1_000_000, generator=generator, dtype=torch.float64)
-    value = mann_whitney(positive, negative).item()
-    part = slice(0, 1_000_000, 1000)
-    assert value == pytest.approx(all_pairs(positive, negative[part]).item(), rel=0.05)
+@pytest.mark.parametrize(
+    ("level", "spreads"),
+    [
+        (1, (1, 1)),
+        (30, (0.5, 0.5)),  # a loss of 1e-13
+        (-40, (3, 1)),
+        (0, (0, 0)),  # all equal
+        (0, (1e-9, 1)),
+        (5, (10, 50)),
+        (0, (1000, 1000)),  # too wide for nodes
+    ],
+)
+def test_the_way_through_nodes_changes_no_digit_but_the_last_few(level, spreads):
+    leaves = [
+        (shift + spread * torch.randn(n, generator=seeded(n), dtype=torch.float64)).requires_grad_()
+        for shift, spread, n in zip((level, 0), spreads, (1500, 2500), strict=True)
+    ]
+    value, expected = mann_whitney(*leaves), mann_whitney(*leaves, block_size=100)
+    close(value, expected, 1e-12, 0)
+    found, wanted = (torch.autograd.grad(v, leaves) for v in (value, expected))
+    for ours, theirs in zip(found, wanted, strict=True):
+        close(ours, theirs, 1e-11, 1e-25)
+
+
+def test_ten_billion_pairs_take_a_moment(monkeypatch):
+    counted = []
+    monkeypatch.setattr(
+        pair_sums, "hinge", lambda x: counted.append(x.numel()) or functional.softplus(x)
+    )
+    # Copies of few scores: the mean over all pairs is that over the few.
+    few, others = square(10).flatten(), square(20, 50, seed=1).flatten()
+    value = mann_whitney(few.repeat(100), others.repeat(1000))
+    assert sum(counted) < 1e6  # pairs of nodes, not 1e10
+    close(value, all_pairs(few, others), 1e-12)
+
+
+def test_pairs_in_blocks_never_stand_in_memory_together(monkeypatch):
+    counted = []
+    monkeypatch.setattr(
+        pair_sums, "hinge", lambda x: counted.append(x.numel()) or functional.softplus(x)
+    )
+    mann_whitney(torch.zeros(10), torch.zeros(1000), block_size=3)
+    assert counted == [3000, 3000, 3000, 1000]

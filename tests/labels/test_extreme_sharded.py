@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
+from l2s.data import label_lists
 from l2s.labels.extreme_labels import decoupled_softmax, sharded_decoupled_softmax
 
 from tests.labels import extreme_ranks as ranks
@@ -13,6 +14,7 @@ from tests.labels import extreme_ranks as ranks
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What both ranks stored."""
+    _compile()
     folder = tmp_path_factory.mktemp("ranks")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLOO_SOCKET_IFNAME", "lo")
@@ -22,6 +24,14 @@ def found(tmp_path_factory):
         )
         _wait(group, seconds=90)
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(ranks.RANKS)]
+
+
+def _compile():
+    """Compile the kernels here, so that both ranks load what one process has made."""
+    for dtype in (torch.float32, torch.float64):
+        queries, vectors, mask = ranks.problem(dtype)
+        for positives in (mask, label_lists(mask)):
+            ranks.loss_and_gradients(decoupled_softmax, queries, vectors, positives)
 
 
 def _wait(group, seconds):

@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 _NUMPY = ("", ".linalg", ".fft", ".ma", ".random", ".polynomial", ".char", ".lib.stride_tricks")
@@ -16,6 +17,8 @@ _NO_TOPIC = {"tests", "externals", "_lib", "conftest.py", "setup.py"}
 _LEFT_OUT = {"see also", "examples", "references"}
 _HEADING = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}[ ]*$", re.MULTILINE)
 _ROLE = re.compile(r":[a-z:]+:`~?([^`<]*?)`")
+_OUTERMOST = re.compile(r"^(?:def |class |add_newdoc\()", re.MULTILINE)
+_QUOTES = '"""'
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 
 
@@ -75,21 +78,40 @@ def _source(package: str) -> Iterator[tuple[str, str]]:
         if "see also" not in code.lower():
             continue
         module = ".".join([package, *(part for part in parts if not part.startswith("_"))])
-        for name, text in _documented(ast.parse(code)):
+        for name, text in _documented(code):
             yield f"{module}.{name}", text
 
 
-def _documented(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            text = ast.get_docstring(node, clean=False)
-            if text and not node.name.startswith("_"):
-                yield node.name, text
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            # add_newdoc("name", "text") documents what is compiled.
-            words = [arg.value for arg in node.value.args if isinstance(arg, ast.Constant)]
-            if len(words) == 2 and all(isinstance(word, str) for word in words):
-                yield str(words[0]), str(words[1])
+def _documented(code: str) -> Iterator[tuple[str, str]]:
+    """Yield what a file documents on its outermost level, and what it says of compiled functions.
+
+    Only the heads are parsed, up to the end of the first long string: whole files take too long.
+    """
+    starts = [match.start() for match in _OUTERMOST.finditer(code)]
+    for start, stop in pairwise([*starts, len(code)]):
+        opening = code.find(_QUOTES, start, stop)
+        closing = code.find(_QUOTES, opening + 3, stop)
+        if opening < 0 or closing < 0:
+            continue
+        head = code[start : closing + 3]
+        try:
+            node = ast.parse(head + (")" if head.startswith("add_newdoc") else "")).body[0]
+        except SyntaxError:  # the string was no documentation
+            continue
+        name, text = _said(node)
+        if text and not name.startswith("_"):
+            yield name, text
+
+
+def _said(node: ast.stmt) -> tuple[str, str]:
+    """Return name and text of a definition, or of a call such as ``add_newdoc("name", "text")``."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return node.name, ast.get_docstring(node, clean=False) or ""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        words = [arg.value for arg in node.value.args if isinstance(arg, ast.Constant)]
+        if len(words) == 2:
+            return str(words[0]), str(words[1])
+    return "", ""
 
 
 def _entry(name: str, text: str) -> Entry:

@@ -135,6 +135,7 @@ class DualEncoder(nn.Module):
         if free_labels is not None:
             checks.at_least("free_labels", free_labels, 1, "Say how many labels there are.")
             self.label_tower = nn.Embedding(free_labels, dim)
+            nn.init.normal_(self.label_tower.weight, std=dim**-0.5)  # about unit length
         elif shared:
             self.label_tower = self.query_tower
         else:

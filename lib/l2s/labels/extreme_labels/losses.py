@@ -46,8 +46,7 @@ def decoupled_softmax(
     else they compete again. ``sample_labels`` makes all three.
 
     Args:
-        scores: Shape (rows, labels), floating, finite; already divided by a temperature. A negative
-            may be -inf: it weighs nothing.
+        scores: Shape (rows, labels), floating, finite; already divided by a temperature.
         positives: The labels that each row pulls up: a mask (rows, labels), or lists of columns
             (rows, most), padded with -1.
         excluded: Labels that are neither pulled nor negative, as a mask or lists. It may name
@@ -100,7 +99,7 @@ def multilabel_softmax(
     its probability is above 1 / \|P\|. The infimum is log \|P\|.
 
     Args:
-        scores: Shape (rows, labels), floating, finite; a negative may be -inf.
+        scores: Shape (rows, labels), floating, finite.
         positives: A mask (rows, labels), or lists of columns (rows, most), padded with -1.
         excluded: Labels left out of the row, as a mask or lists.
         log_q: As for ``decoupled_softmax``: corrects the negatives' part of the denominator.
@@ -142,7 +141,7 @@ def one_versus_all(
     For a sample of labels each negative term is divided by q, and the loss itself is unbiased.
 
     Args:
-        scores: Shape (rows, labels), floating, finite; a negative may be -inf.
+        scores: Shape (rows, labels), floating, finite.
         positives: A mask (rows, labels), or lists of columns (rows, most), padded with -1.
         positive_weight: w, above 0.
         excluded: Labels left out of the row, as a mask or lists.
@@ -166,6 +165,7 @@ def one_versus_all(
     checks.positive("positive_weight", positive_weight)
 
     def row_losses(rows: shared.Rows) -> Tensor:
+        checks.finite("scores", rows.scores)
         counted = (rows.share > 0).to(rows.scores.dtype)
         pulled = (shared.hinge(-rows.positive_scores) * counted).sum(dim=1)
         pushed = shared.hinge(_without(rows.scores, rows.hidden))
@@ -228,13 +228,13 @@ def soft_topk_loss(
     """
     checks.in_range("sharpness", sharpness, 1e-30, 1e30)
     shared.check_k(k, scores.shape[1])
-    checks.finite("scores", scores)
 
     def row_losses(rows: shared.Rows) -> Tensor:
         own_k = k if isinstance(k, int) or rows.kept is None else k[rows.kept]
         if rows.plain:
             chosen = log_soft_topk(rows.scores, own_k, sharpness=sharpness)
             return -rows.mean(chosen.gather(1, rows.columns))
+        checks.finite("scores", rows.scores)
         log_weights = _log_weights(rows)
         _check_room(own_k, total_weight(rows.scores, log_weights))
         places = torch.as_tensor(own_k, device=scores.device).expand(len(rows.scores))
@@ -249,11 +249,13 @@ def soft_topk_loss(
 def _decoupled(rows: shared.Rows) -> Tensor:
     if rows.plain:
         return decoupled_loss_rows(rows.scores, rows.positives)
+    checks.finite("scores", rows.scores)
     log_mass = negative_log_mass(rows.negative_scores, rows.hidden)
     return rows.mean(shared.hinge(log_mass[:, None] - rows.positive_scores))
 
 
 def _coupled(rows: shared.Rows) -> Tensor:
+    checks.finite("scores", rows.scores)
     if rows.plain:
         log_partition = rows.scores.logsumexp(dim=1)
     else:

@@ -1,8 +1,8 @@
 """What every loss over rows of label scores shares: checks, the rows that count, the reduction."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +23,6 @@ class Rows:
         positives: What each row pulls up, as it was given: a mask or lists.
         hidden: What is no negative of the row: positives, and what was excluded.
         log_q: Log of how often each column is expected in the sample, or None.
-        columns: The positives as lists, padded with 0.
-        share: Each positive's share in its row's mean; 0 on the padding.
         kept: Which of the caller's rows these are, or None for all of them.
     """
 
@@ -32,14 +30,28 @@ class Rows:
     positives: Tensor
     hidden: Tensor
     log_q: Tensor | None
-    columns: Tensor
-    share: Tensor
     kept: Tensor | None
 
     @property
     def plain(self) -> bool:
         """Whether every label stands for itself, and is either a positive or a negative."""
         return self.hidden is self.positives and self.log_q is None
+
+    @cached_property
+    def _lists(self) -> Tensor:
+        is_mask = self.positives.dtype == torch.bool
+        return label_lists(self.positives) if is_mask else self.positives
+
+    @property
+    def columns(self) -> Tensor:
+        """The positives as lists of columns, padded with 0."""
+        return self._lists.clamp(min=0)
+
+    @cached_property
+    def share(self) -> Tensor:
+        """Each positive's share in its row's mean; 0 on the padding."""
+        counted = (self._lists >= 0).to(self.scores.dtype)
+        return counted / counted.sum(dim=1, keepdim=True)
 
     @property
     def positive_scores(self) -> Tensor:
@@ -68,11 +80,9 @@ def loss_over_rows(
     """Check the arguments, compute the loss of the rows that have a positive, and reduce."""
     check_scores(scores, positives, excluded, log_q)
     check_options(reduction, on_empty)
-    sizes = positives_per_row(positives)
-    kept = rows_that_count(sizes, on_empty)
-    rows = _rows(scores, positives, excluded, log_q, sizes, kept)
+    kept = rows_that_count(_found(positives).any(dim=1), on_empty)
+    rows = _rows(scores, positives, excluded, log_q, kept)
     losses = row_losses(rows)
-    check_result(losses, scores, rows.positive_scores)
     return reduced(losses, kept, len(scores), reduction).to(scores.dtype)
 
 
@@ -109,13 +119,12 @@ def check_k(k: int | Tensor, labels: int) -> None:
 
 def positives_per_row(positives: Tensor) -> Tensor:
     """Return how many positives each row has."""
-    found = positives if positives.dtype == torch.bool else positives >= 0
-    return found.count_nonzero(dim=1)
+    return _found(positives).count_nonzero(dim=1)
 
 
-def rows_that_count(sizes: Tensor, on_empty: str) -> Tensor | None:
+def rows_that_count(has_positive: Tensor, on_empty: str) -> Tensor | None:
     """Return the rows that have a positive, None if all have one, or raise."""
-    empty = sizes == 0
+    empty = ~has_positive
     if not empty.any():
         return None
     if on_empty == "error" or empty.all():
@@ -125,13 +134,6 @@ def rows_that_count(sizes: Tensor, on_empty: str) -> Tensor | None:
             "on_empty='ignore' (if any row has a positive)."
         )
     return (~empty).nonzero().flatten()
-
-
-def check_result(losses: Tensor, scores: Tensor, positive_scores: Tensor) -> None:
-    """Raise for NaN or infinite scores: looked for only where they show in what was computed."""
-    checks_sum = losses.detach().sum() + positive_scores.detach().sum()
-    if not math.isfinite(checks_sum.item()):
-        checks.finite("scores", scores)
 
 
 def reduced(losses: Tensor, kept: Tensor | None, rows: int, reduction: str) -> Tensor:
@@ -158,23 +160,25 @@ def _rows(
     positives: Tensor,
     excluded: Tensor | None,
     log_q: Tensor | None,
-    sizes: Tensor,
     kept: Tensor | None,
 ) -> Rows:
     if kept is not None:
-        scores, positives, sizes = scores[kept], positives[kept], sizes[kept]
+        scores, positives = scores[kept], positives[kept]
         excluded = None if excluded is None else excluded[kept]
         log_q = log_q[kept] if log_q is not None and log_q.ndim == 2 else log_q
-    lists = label_lists(positives) if positives.dtype == torch.bool else positives.long()
+    if positives.dtype != torch.bool:
+        positives = positives.long()
     return Rows(
         scores=wide(scores),
         positives=positives,
         hidden=positives if excluded is None else _union(positives, excluded, scores.shape[1]),
         log_q=log_q,
-        columns=lists.clamp(min=0),
-        share=(lists >= 0).to(wide(scores).dtype) / sizes[:, None],
         kept=kept,
     )
+
+
+def _found(positives: Tensor) -> Tensor:
+    return positives if positives.dtype == torch.bool else positives >= 0
 
 
 def _union(first: Tensor, second: Tensor, labels: int) -> Tensor:

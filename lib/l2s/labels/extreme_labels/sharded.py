@@ -17,8 +17,8 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.data.label_sets import LabelSets, label_lists
-from l2s.labels.extreme_labels import rows as shared
 from l2s.kernels.negative_mass import negative_log_mass
+from l2s.labels.extreme_labels import rows as shared
 from l2s.labels.extreme_labels.threshold import over_ranks, threshold
 
 
@@ -57,7 +57,7 @@ def sharded_decoupled_softmax(
             process group.
     """
     task = _Task(scores, positives, reduction, on_empty, group)
-    log_mass = negative_log_mass(task.scores, positives)
+    log_mass = negative_log_mass(task.scores, task.positives)
     largest = task.over_ranks(log_mass.detach().clone(), dist.ReduceOp.MAX)
     # A row whose labels are all positive has no mass: any finite shift will do.
     largest = largest.where(largest > -torch.inf, 0)
@@ -128,8 +128,10 @@ class _Task:
         self._check_finite(scores)
         sizes = shared.positives_per_row(positives).to(self.scores.dtype)
         self._sizes = self.over_ranks(sizes, dist.ReduceOp.SUM)
-        self._kept = shared.rows_that_count(self._sizes, on_empty)
-        lists = label_lists(positives) if positives.dtype == torch.bool else positives.long()
+        self._kept = shared.rows_that_count(self._sizes > 0, on_empty)
+        is_mask = positives.dtype == torch.bool
+        self.positives = positives if is_mask else positives.long()
+        lists = label_lists(positives) if is_mask else self.positives
         self._columns, self._counted = lists.clamp(min=0), lists >= 0
 
     @property
