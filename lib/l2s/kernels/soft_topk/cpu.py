@@ -17,6 +17,7 @@ from torch import Tensor
 from l2s.kernels import buffers, native
 from l2s.kernels.native import element, loop
 
+MARKS_BAD_ROWS = True
 _BLOCK = 512
 _BOUND = np.float32(1e30)
 _LOUDEST = np.float32(60)  # no tail is enlarged beyond e^60
@@ -133,8 +134,10 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignor
             error = math.log(below / above)
             move = -error / (slope_below / below + slope_above / above)
         else:
-            mass, others = count + below - above, (row.size - count) - below + above
-            error = math.log(mass / others) - logit
+            # In log odds, the difference to those of k / n: no digit is lost near the root.
+            surplus = (count - k) + below - above
+            mass, others = k + surplus, (row.size - k) - surplus
+            error = math.log1p(row.size * surplus / (k * others))
             slope = (slope_below + slope_above) * (1 / mass + 1 / others)
             move = -error / slope if slope > 0 else np.inf
         if error < 0:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from l2s.kernels.triton_maths import log1p
 
+MARKS_BAD_ROWS = True
 _BLOCK = 2048
 _WARPS = 8
 _STEPS = tl.constexpr(300)  # of the search, at most; it takes 2 to 60
@@ -158,9 +159,13 @@ def _search(own, columns, wanted, alpha, bottom, top, wrong, BLOCK: tl.constexpr
             )
             offset, gap = offset - (over + under) / 2, (over - under) / 2
         else:
-            mass, others = count + below - above, (total - count) - below + above
-            odds = tl.where(is_settled, below / above, mass / others)
-            error = tl.log(odds) - tl.where(is_settled, 0, logit)
+            # In log odds, the difference to those of k / n: no digit is lost near the root.
+            surplus = (count - few) + below - above
+            mass, others = few + surplus, (total - few) - surplus
+            ratio = total * surplus / (few * others)
+            logarithm = tl.log(tl.where(is_settled, below / above, 1 + ratio))
+            is_small = (tl.abs(ratio) < 1e-4) & (count != few)
+            error = tl.where(is_small, ratio - ratio * ratio / 2, logarithm)
             slope = tl.where(
                 is_settled,
                 slope_below / below + slope_above / above,

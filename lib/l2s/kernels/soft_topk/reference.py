@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+MARKS_BAD_ROWS = False  # so the operator looks at the input first
+
 
 def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
     """Return p (or log p) of every row, and the rows' states for ``backward``."""
@@ -62,7 +64,8 @@ def backward(
 def _bisect(scores: Tensor, k: Tensor, sharpness: float, centre: Tensor) -> Tensor:
     """The offset at which sum sigma(x) = k, as good as the dtype has it."""
     columns = scores.shape[1]
-    logit = (k / (columns - k)).log().to(scores)
+    wanted = k.to(scores)
+    logit = (wanted / (columns - wanted)).log()
     lowest, highest = scores.aminmax(dim=1)
     low = logit - sharpness * (highest - centre)
     high = logit - sharpness * (lowest - centre)
