@@ -68,12 +68,14 @@ def _forward(scores, positives, mass, loss, state, is_mask, first, last):  # typ
         if not _is_proper(own, columns):
             state[i] = np.nan
             continue
-        total = _log_mass(row, own, scratch)
-        mass[i] = state[i, 0] = total
-        state[i, 1] = total - state[i, 0] if math.isfinite(state[i, 0]) else 0.0
+        largest, rest = _log_mass(row, own, scratch)
+        mass[i] = state[i, 0] = largest + rest
+        near = float(state[i, 0])
+        rest = (largest - near) + rest if math.isfinite(near) else 0.0
+        state[i, 1] = rest
         losses = 0.0
         for j in own:
-            losses += _softplus(total - row[j])
+            losses += _softplus((near - row[j]) + rest)
         loss[i] = losses / max(own.size, 1)
 
 
@@ -84,17 +86,17 @@ def _backward(for_mass, for_loss, scores, positives, state, result, is_mask, fir
     for i in range(first, last):
         row, out = scores[i], result[i]
         own = _sorted_positives(positives[i], is_mask, memory)
-        total = float(state[i, 0]) + float(state[i, 1])
+        near, rest = float(state[i, 0]), float(state[i, 1])
         share = for_loss[i] / max(own.size, 1)
         pull = float(for_mass[i])
         for j in own:
-            pull += share * _sigmoid(total - row[j])
+            pull += share * _sigmoid((near - row[j]) + rest)
         if own.size < columns:
             for block in range(0, columns, _BLOCK):
                 part = slice(block, block + _BLOCK)
                 _write(row[part], out[part], state[i, 0], state[i, 1], scores.dtype.type(pull))
         for j in own:
-            out[j] = -share * _sigmoid(total - row[j])
+            out[j] = -share * _sigmoid((near - row[j]) + rest)
 
 
 @element
@@ -128,14 +130,14 @@ def _is_proper(own, columns):  # type: ignore[no-untyped-def]
 
 @element
 def _log_mass(row, own, scratch):  # type: ignore[no-untyped-def]
-    """The log of the sum of exp(s) over the columns that are not in ``own``; NaN if undefined."""
+    """The largest s and log sum exp(s - largest) over the columns that are not in ``own``."""
     largest, total = -np.inf, 0.0
     met = 0
     for start in range(0, row.size, _BLOCK):
         part = row[start : start + _BLOCK]
         low, high = _ends(part)
         if not (math.isfinite(low) and math.isfinite(high)):
-            return np.nan
+            return np.nan, np.nan
         begin = met
         while met < own.size and own[met] < start + part.size:
             met += 1
@@ -152,7 +154,7 @@ def _log_mass(row, own, scratch):  # type: ignore[no-untyped-def]
             total *= math.exp(largest - high)
             largest = float(high)
         total += mass * math.exp(high - largest)
-    return largest + math.log(total)
+    return largest, math.log(total)
 
 
 @element

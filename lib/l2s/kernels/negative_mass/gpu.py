@@ -128,9 +128,9 @@ def _log_mass(own, hidden, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr):
     top = tl.max(largest)
     shift = tl.where(top == float("-inf"), 0, top)
     mass = tl.sum((total * tl.exp(largest - shift)).to(tl.float64))
-    exact = top.to(tl.float64) + tl.log(mass)
-    near = exact.to(kind)
-    rest = tl.where(top == float("-inf"), 0, exact - near.to(tl.float64))
+    near = (top.to(tl.float64) + tl.log(mass)).to(kind)
+    rest = (top.to(tl.float64) - near.to(tl.float64)) + tl.log(mass)
+    rest = tl.where(top == float("-inf"), 0, rest)
     return near, rest.to(kind)
 
 

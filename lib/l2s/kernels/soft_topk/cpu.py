@@ -37,7 +37,7 @@ def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Ten
     state = scores.new_empty(rows, 3)
     kind = state.numpy().dtype.type
     arrays = (_array(scores), k.numpy(), _array(result), state.numpy())
-    scale = kind(min(sharpness, torch.finfo(scores.dtype).max))
+    scale = kind(sharpness)
     far, tolerance = _FAR[scores.dtype], _TOLERANCE[scores.dtype]
     native.in_threads(
         lambda first, last: _forward(*arrays, scale, far, tolerance, log, first, last),
@@ -53,7 +53,7 @@ def backward(
     """Return the gradient for the scores, given the one for p (or log p)."""
     result = buffers.take(scores.numel(), like=scores).view(scores.shape)
     arrays = (_array(gradient.contiguous()), _array(scores), state.numpy(), _array(result))
-    scale = state.numpy().dtype.type(min(sharpness, torch.finfo(scores.dtype).max))
+    scale = state.numpy().dtype.type(sharpness)
     native.in_threads(
         lambda first, last: _backward(*arrays, scale, log, first, last),
         len(scores),
@@ -79,7 +79,10 @@ def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
         centre, offset, gap = _search(
             row, k[i], float(scale), bottom, top, moments, far, tolerance
         )
-        state[i, 0], state[i, 1], state[i, 2] = centre, offset, gap
+        state[i, 0], state[i, 1], state[i, 2] = centre, offset, 0
+        if gap > 0:
+            under, over = _edges(row, state[i, 0], scale, state[i, 1])
+            state[i, 2] = min(-under, over)
         for block in range(blocks):
             part = slice(block * _BLOCK, (block + 1) * _BLOCK)
             if log:
@@ -124,7 +127,9 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignor
         below, above, slope_below, slope_above, count = _tails(
             row, centre, scale, offset, gap, moments, far
         )
-        if count == k and min(below, above) < _FAINT and gap == 0:
+        if count == k and min(below, above) < _FAINT:
+            if gap > 0:  # so wide that rounding decides which side is nearer
+                return centre, offset, gap
             # A gap so wide that nothing is left of the tails: look from its middle, through a
             # glass that enlarges both e^gap times.
             under, over = _edges(row, centre, scale, offset)

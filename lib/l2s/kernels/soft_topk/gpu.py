@@ -47,8 +47,7 @@ def backward(
 
 def _scale(scores: Tensor, sharpness: float) -> Tensor:
     # A tensor, since Triton rounds a Python number to float32.
-    bounded = min(sharpness, torch.finfo(scores.dtype).max)
-    return torch.full((), bounded, dtype=torch.float64, device=scores.device)
+    return torch.full((), sharpness, dtype=torch.float64, device=scores.device)
 
 
 def _sizes(scores: Tensor) -> dict[str, Any]:
@@ -75,6 +74,9 @@ def forward_kernel(
     bottom, top, wrong = _ends(own, columns, BLOCK, BLOCKS)
     centre, offset, gap = _search(own, columns, wanted, alpha, bottom, top, wrong, BLOCK, BLOCKS)
     near, rest, slope = centre.to(kind), offset.to(kind), alpha.to(kind)
+    if gap > 0:
+        under, over = _edges(own, columns, near, slope, rest, BLOCK, BLOCKS)
+        gap = tl.minimum(-under, over)
     for block in range(BLOCKS):
         place = block * BLOCK + tl.arange(0, BLOCK)
         x = _x(tl.load(own + place, place < columns, other=0), near, slope, rest)
@@ -151,13 +153,15 @@ def _search(own, columns, wanted, alpha, bottom, top, wrong, BLOCK: tl.constexpr
             own, columns, centre.to(kind), alpha.to(kind), offset.to(kind), gap.to(kind), BLOCK, BLOCKS
         )  # fmt: skip
         is_settled = count == few
-        if is_settled & (tl.minimum(below, above) < _FAINT) & (gap == 0):
+        if is_settled & (tl.minimum(below, above) < _FAINT):
             # A gap so wide that nothing is left of the tails: look from its middle, through a
-            # glass that enlarges both e^gap times.
+            # glass that enlarges both e^gap times. Once: then rounding decides which is nearer.
+            left = tl.where(gap > 0, 0, left)
             under, over = _edges(
                 own, columns, centre.to(kind), alpha.to(kind), offset.to(kind), BLOCK, BLOCKS
             )
-            offset, gap = offset - (over + under) / 2, (over - under) / 2
+            offset = tl.where(gap > 0, offset, offset - (over + under) / 2)
+            gap = (over - under) / 2
         else:
             # In log odds, the difference to those of k / n: no digit is lost near the root.
             surplus = (count - few) + below - above

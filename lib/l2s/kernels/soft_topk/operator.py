@@ -9,6 +9,9 @@ from l2s import checks
 from l2s.kernels.backends import backend
 
 
+_SHARPEST = 1e30  # beyond it, scores that float32 can tell apart have long been chosen or not
+
+
 @torch.library.custom_op("l2s::soft_topk", mutates_args=())
 def operator(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
     """Return p (or log p) of contiguous rows, and the rows' states for the backward pass.
@@ -21,7 +24,7 @@ def operator(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Te
     implementation = backend("soft_topk", scores.device.type)
     if not implementation.MARKS_BAD_ROWS:
         checks.finite("scores", scores)
-    result, state = implementation.forward(scores, k, sharpness, log)
+    result, state = implementation.forward(scores, k, min(sharpness, _SHARPEST), log)
     if implementation.MARKS_BAD_ROWS and state.isnan().any():
         checks.finite("scores", scores)
     return result, state
@@ -35,6 +38,7 @@ def operator_backward(
     if not scores.numel():
         return torch.empty_like(scores)
     implementation = backend("soft_topk", scores.device.type)
+    sharpness = min(sharpness, _SHARPEST)
     result: Tensor = implementation.backward(gradient, scores, state, sharpness, log)
     return result
 

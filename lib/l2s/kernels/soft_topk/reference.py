@@ -26,8 +26,6 @@ MARKS_BAD_ROWS = False  # so the operator looks at the input first
 
 def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
     """Return p (or log p) of every row, and the rows' states for ``backward``."""
-    limit = torch.finfo(scores.dtype).max
-    sharpness = min(sharpness, limit)
     centre = scores.amax(dim=1)
     for _ in range(2):  # the second time with the centre near the threshold
         offset = _bisect(scores, k, sharpness, centre)
@@ -48,7 +46,6 @@ def backward(
 
     where u_i = g_i v_i for p, and g_i (1 - p_i) for log p.
     """
-    sharpness = min(sharpness, torch.finfo(scores.dtype).max)
     centre, offset, gap = state.unbind(dim=1)
     x = _x(scores, sharpness, centre, offset)
     share = torch.sigmoid(x.abs())
@@ -67,8 +64,9 @@ def _bisect(scores: Tensor, k: Tensor, sharpness: float, centre: Tensor) -> Tens
     wanted = k.to(scores)
     logit = (wanted / (columns - wanted)).log()
     lowest, highest = scores.aminmax(dim=1)
-    low = logit - sharpness * (highest - centre)
-    high = logit - sharpness * (lowest - centre)
+    bound = torch.finfo(scores.dtype).max / 4
+    low = (logit - sharpness * (highest - centre)).clamp(-bound, bound)
+    high = (logit - sharpness * (lowest - centre)).clamp(-bound, bound)
     precision = torch.finfo(scores.dtype).eps / 4
     steps = 2 + math.log2(max(1.0, float((high - low).amax()) / precision))
     for _ in range(math.ceil(steps)):
