@@ -1,6 +1,6 @@
 """What each implementation of the mass of negatives must compute: one set of cases for all.
 
-    TRITON_INTERPRET=1 python -m tests.kernels.negative_mass_cases gpu   # one line a failed case
+TRITON_INTERPRET=1 python -m tests.kernels.negative_mass_cases gpu   # one line a failed case
 """
 
 import importlib

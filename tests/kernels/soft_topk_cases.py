@@ -1,6 +1,6 @@
 """What each implementation of the soft top-k operator must compute: one set of cases for all.
 
-    TRITON_INTERPRET=1 python -m tests.kernels.soft_topk_cases gpu   # one line a failed case
+TRITON_INTERPRET=1 python -m tests.kernels.soft_topk_cases gpu   # one line a failed case
 """
 
 import importlib
@@ -38,11 +38,14 @@ def inputs():
     }
 
 
-def failures(name, dtypes=(torch.float32, torch.float64)):
+def failures(name, quick=False):
     """Compare with the definition in float64 on the same rounded scores."""
+    dtypes = (torch.float32, torch.float64)
     implementation = importlib.import_module(f"l2s.kernels.soft_topk.{name}")
     cases = itertools.product(inputs().items(), dtypes, SHARPNESS, (False, True))
     for (case, (exact, ks)), dtype, sharpness, log in cases:
+        if quick and dtype == torch.float64 and sharpness != 1:
+            continue
         scores, k = exact.to(dtype), torch.tensor(ks)
         gradient = torch.randn(scores.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
         wide = scores.double()
@@ -70,6 +73,6 @@ def _error(found, expected, scale=1.0):
 
 
 if __name__ == "__main__":
-    wrong = list(failures(sys.argv[1]))
+    wrong = list(failures(sys.argv[1], quick=True))
     print("\n".join(wrong))
     sys.exit(bool(wrong))

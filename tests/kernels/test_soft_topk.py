@@ -82,7 +82,9 @@ class TestAnswers:
         order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
         close = {"rtol": 1e-12, "atol": 1e-13}
         torch.testing.assert_close(p(scores).sum(dim=1), torch.full((3,), 7.0).double(), **close)
-        torch.testing.assert_close(p(scores) + p(-scores, k=33), torch.ones(3, 40).double(), **close)
+        torch.testing.assert_close(
+            p(scores) + p(-scores, k=33), torch.ones(3, 40).double(), **close
+        )
         torch.testing.assert_close(p(scores + 5), p(scores), **close)
         torch.testing.assert_close(p(4 * scores, a=sharpness / 4), p(scores), **close)
         torch.testing.assert_close(p(scores[:, order]), p(scores)[:, order], **close)
@@ -149,7 +151,11 @@ class TestAnswers:
         p = soft_topk(scores, 2)
         p.sum().backward()
         assert p.shape == scores.grad.shape == (0, 5)
-        assert soft_topk(torch.zeros(3, 0, 5), torch.zeros(3, 0, dtype=torch.long)).shape == (3, 0, 5)
+        assert soft_topk(torch.zeros(3, 0, 5), torch.zeros(3, 0, dtype=torch.long)).shape == (
+            3,
+            0,
+            5,
+        )
 
     @pytest.mark.parametrize("function", OPERATORS)
     def test_bfloat16_is_computed_in_float32(self, function):

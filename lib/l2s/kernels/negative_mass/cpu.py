@@ -58,7 +58,7 @@ def _array(tensor: Tensor) -> Any:
 
 
 @element
-def _forward(scores, positives, mass, loss, state, is_mask, first, last):  # type: ignore[no-untyped-def]
+def _forward(scores, positives, mass, loss, state, is_mask, first, last):
     columns = scores.shape[1]
     memory = np.empty(max(columns, positives.shape[1]), np.int64)  # touched only where needed
     scratch = np.empty(_BLOCK, scores.dtype)
@@ -80,7 +80,7 @@ def _forward(scores, positives, mass, loss, state, is_mask, first, last):  # typ
 
 
 @element
-def _backward(for_mass, for_loss, scores, positives, state, result, is_mask, first, last):  # type: ignore[no-untyped-def]
+def _backward(for_mass, for_loss, scores, positives, state, result, is_mask, first, last):
     columns = scores.shape[1]
     memory = np.empty(max(columns, positives.shape[1]), np.int64)
     for i in range(first, last):
@@ -100,7 +100,7 @@ def _backward(for_mass, for_loss, scores, positives, state, result, is_mask, fir
 
 
 @element
-def _sorted_positives(entries, is_mask, memory):  # type: ignore[no-untyped-def]
+def _sorted_positives(entries, is_mask, memory):
     """The positive columns of a row in ascending order, as a part of the given memory."""
     count = 0
     if is_mask:
@@ -121,7 +121,7 @@ def _sorted_positives(entries, is_mask, memory):  # type: ignore[no-untyped-def]
 
 
 @element
-def _is_proper(own, columns):  # type: ignore[no-untyped-def]
+def _is_proper(own, columns):
     for n in range(own.size):
         if not 0 <= own[n] < columns or (n and own[n] == own[n - 1]):
             return False
@@ -129,7 +129,7 @@ def _is_proper(own, columns):  # type: ignore[no-untyped-def]
 
 
 @element
-def _log_mass(row, own, scratch):  # type: ignore[no-untyped-def]
+def _log_mass(row, own, scratch):
     """The largest s and log sum exp(s - largest) over the columns that are not in ``own``."""
     largest, total = -np.inf, 0.0
     met = 0
@@ -158,7 +158,7 @@ def _log_mass(row, own, scratch):  # type: ignore[no-untyped-def]
 
 
 @element
-def _ends(part):  # type: ignore[no-untyped-def]
+def _ends(part):
     low = high = native.ordered(part[0])
     for j in range(part.size):
         key = native.ordered(part[j])
@@ -167,7 +167,7 @@ def _ends(part):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _sum_exp(part, high):  # type: ignore[no-untyped-def]
+def _sum_exp(part, high):
     total = part.dtype.type(0)
     for j in range(part.size):
         total += native.exp(_less(part[j], high))
@@ -175,13 +175,13 @@ def _sum_exp(part, high):  # type: ignore[no-untyped-def]
 
 
 @element
-def _write(part, out, near, rest, pull):  # type: ignore[no-untyped-def]
+def _write(part, out, near, rest, pull):
     for j in range(part.size):
         out[j] = native.exp((part[j] - near) - rest) * pull
 
 
 @loop
-def _total(part):  # type: ignore[no-untyped-def]
+def _total(part):
     total = 0
     for j in range(part.size):
         total += part[j]
@@ -189,15 +189,15 @@ def _total(part):  # type: ignore[no-untyped-def]
 
 
 @element
-def _less(score, high):  # type: ignore[no-untyped-def]
+def _less(score, high):
     return score - high
 
 
 @element
-def _softplus(x):  # type: ignore[no-untyped-def]
+def _softplus(x):
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 @element
-def _sigmoid(x):  # type: ignore[no-untyped-def]
+def _sigmoid(x):
     return (1.0 if x >= 0 else math.exp(x)) / (1 + math.exp(-abs(x)))

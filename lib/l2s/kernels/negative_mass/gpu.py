@@ -24,9 +24,7 @@ def forward(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return l, the loss of every row, and the rows' states (l in two parts) for ``backward``."""
     rows = len(scores)
     mass, loss, state = scores.new_empty(rows), scores.new_empty(rows), scores.new_empty(rows, 2)
-    forward_kernel[(rows,)](
-        scores, _bytes(scores, positives), mass, loss, state, **_sizes(scores)
-    )
+    forward_kernel[(rows,)](scores, _bytes(scores, positives), mass, loss, state, **_sizes(scores))
     return mass, loss, state
 
 
@@ -65,7 +63,7 @@ def _sizes(scores: Tensor) -> dict[str, Any]:
 @triton.jit
 def forward_kernel(
     scores, positives, mass, loss, state, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
-):  # fmt: skip
+):
     """One row: l, and the mean of softplus(l - s) over the positives."""
     row = tl.program_id(0).to(tl.int64)
     own, hidden = scores + row * columns, positives + row * columns
@@ -86,8 +84,16 @@ def forward_kernel(
 
 @triton.jit
 def backward_kernel(
-    for_mass, for_loss, scores, positives, state, result, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
-):  # fmt: skip
+    for_mass,
+    for_loss,
+    scores,
+    positives,
+    state,
+    result,
+    columns,
+    BLOCK: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
     """One row: the sum of q over the positives, then the gradient of all."""
     row = tl.program_id(0).to(tl.int64)
     own, hidden = scores + row * columns, positives + row * columns

@@ -67,7 +67,7 @@ def _array(tensor: Tensor) -> Any:
 
 
 @element
-def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):  # type: ignore[no-untyped-def]
+def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
     blocks = (scores.shape[1] + _BLOCK - 1) // _BLOCK
     moments = np.empty((blocks, 4))
     for i in range(first, last):
@@ -76,9 +76,7 @@ def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
         if not (math.isfinite(bottom) and math.isfinite(top)):
             state[i] = np.nan
             continue
-        centre, offset, gap = _search(
-            row, k[i], float(scale), bottom, top, moments, far, tolerance
-        )
+        centre, offset, gap = _search(row, k[i], float(scale), bottom, top, moments, far, tolerance)
         state[i, 0], state[i, 1], state[i, 2] = centre, offset, 0
         if gap > 0:
             under, over = _edges(row, state[i, 0], scale, state[i, 1])
@@ -92,7 +90,7 @@ def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
 
 
 @element
-def _summarise(row, scale, moments):  # type: ignore[no-untyped-def]
+def _summarise(row, scale, moments):
     """Write max, sum e, sum e^2, sum e^3 of each block; return the row's smallest and largest."""
     bottom, top = np.inf, -np.inf
     for block in range(len(moments)):
@@ -108,7 +106,7 @@ def _summarise(row, scale, moments):  # type: ignore[no-untyped-def]
 
 
 @element
-def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignore[no-untyped-def]
+def _search(row, k, scale, bottom, top, moments, far, tolerance):
     """Return centre, offset and gap: x = scale (s - centre) + offset has sum sigma(x) = k."""
     kind = row.dtype.type
     logit = math.log(k / (row.size - k))
@@ -161,7 +159,7 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignor
 
 
 @element
-def _enough(moments, k, scale, bottom, top):  # type: ignore[no-untyped-def]
+def _enough(moments, k, scale, bottom, top):
     """An offset that is too high: 2 k blocks hold a score above, and each gives a half or more."""
     if 2 * k > len(moments):
         return np.inf
@@ -179,7 +177,7 @@ def _enough(moments, k, scale, bottom, top):  # type: ignore[no-untyped-def]
 
 
 @element
-def _log_mass(moments, scale, top):  # type: ignore[no-untyped-def]
+def _log_mass(moments, scale, top):
     """The log of sum exp(scale (s - top)), from the blocks' first moments."""
     mass = 0.0
     for block in range(len(moments)):
@@ -188,7 +186,7 @@ def _log_mass(moments, scale, top):  # type: ignore[no-untyped-def]
 
 
 @element
-def _tails(row, centre, scale, offset, gap, moments, far):  # type: ignore[no-untyped-def]
+def _tails(row, centre, scale, offset, gap, moments, far):
     """Sums of sigma(-|x|) e^gap and of its slope, below and above 0; and how many x are above.
 
     So sum sigma(x) - k is (count - k) + below - above without any cancellation.
@@ -218,7 +216,7 @@ def _tails(row, centre, scale, offset, gap, moments, far):  # type: ignore[no-un
 
 
 @element
-def _edges(row, centre, scale, offset):  # type: ignore[no-untyped-def]
+def _edges(row, centre, scale, offset):
     """The largest x below 0 and the smallest above."""
     kind = row.dtype.type
     under, over = -np.inf, np.inf
@@ -230,7 +228,7 @@ def _edges(row, centre, scale, offset):  # type: ignore[no-untyped-def]
 
 
 @element
-def _backward(gradient, scores, state, result, scale, log, first, last):  # type: ignore[no-untyped-def]
+def _backward(gradient, scores, state, result, scale, log, first, last):
     kind = scores.dtype.type
     blocks = (scores.shape[1] + _BLOCK - 1) // _BLOCK
     for i in range(first, last):
@@ -254,13 +252,13 @@ def _backward(gradient, scores, state, result, scale, log, first, last):  # type
 
 
 @element
-def _x(score, centre, scale, offset):  # type: ignore[no-untyped-def]
+def _x(score, centre, scale, offset):
     # Bounded, so that no difference of two infinities can arise.
     return max(min(scale * (score - centre) + offset, _BOUND), -_BOUND)
 
 
 @element
-def _ends(part):  # type: ignore[no-untyped-def]
+def _ends(part):
     low = high = native.ordered(part[0])
     for i in range(part.size):
         key = native.ordered(part[i])
@@ -269,7 +267,7 @@ def _ends(part):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _powers(part, high, scale):  # type: ignore[no-untyped-def]
+def _powers(part, high, scale):
     one = two = three = zero = part.dtype.type(0)
     for i in range(part.size):
         e = native.exp(_x(part[i], high, scale, zero))
@@ -280,7 +278,7 @@ def _powers(part, high, scale):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _block_tails(part, centre, scale, offset, gap, rest):  # type: ignore[no-untyped-def]
+def _block_tails(part, centre, scale, offset, gap, rest):
     zero, unit = part.dtype.type(0), part.dtype.type(1)
     below = above = slope_below = slope_above = count = zero
     for i in range(part.size):
@@ -299,7 +297,7 @@ def _block_tails(part, centre, scale, offset, gap, rest):  # type: ignore[no-unt
 
 
 @element
-def _write_p(part, out, centre, scale, offset):  # type: ignore[no-untyped-def]
+def _write_p(part, out, centre, scale, offset):
     zero, unit = part.dtype.type(0), part.dtype.type(1)
     for i in range(part.size):
         x = _x(part[i], centre, scale, offset)
@@ -308,7 +306,7 @@ def _write_p(part, out, centre, scale, offset):  # type: ignore[no-untyped-def]
 
 
 @element
-def _write_log(part, out, centre, scale, offset):  # type: ignore[no-untyped-def]
+def _write_log(part, out, centre, scale, offset):
     zero = part.dtype.type(0)
     for i in range(part.size):
         x = _x(part[i], centre, scale, offset)
@@ -316,7 +314,7 @@ def _write_log(part, out, centre, scale, offset):  # type: ignore[no-untyped-def
 
 
 @loop
-def _pull(gradient, scores, centre, scale, offset, gap, rest, log):  # type: ignore[no-untyped-def]
+def _pull(gradient, scores, centre, scale, offset, gap, rest, log):
     """The sums of u and v, both enlarged e^gap times where only their ratio counts."""
     zero, unit = scores.dtype.type(0), scores.dtype.type(1)
     pulled = slope = zero
@@ -333,7 +331,7 @@ def _pull(gradient, scores, centre, scale, offset, gap, rest, log):  # type: ign
 
 
 @element
-def _push_p(gradient, scores, out, centre, scale, offset, mean):  # type: ignore[no-untyped-def]
+def _push_p(gradient, scores, out, centre, scale, offset, mean):
     unit = scores.dtype.type(1)
     for i in range(scores.size):
         e = native.exp(-abs(_x(scores[i], centre, scale, offset)))
@@ -342,7 +340,7 @@ def _push_p(gradient, scores, out, centre, scale, offset, mean):  # type: ignore
 
 
 @element
-def _push_log(gradient, scores, out, centre, scale, offset, gap, rest, mean):  # type: ignore[no-untyped-def]
+def _push_log(gradient, scores, out, centre, scale, offset, gap, rest, mean):
     zero, unit = scores.dtype.type(0), scores.dtype.type(1)
     for i in range(scores.size):
         x = _x(scores[i], centre, scale, offset)

@@ -63,8 +63,16 @@ def _sizes(scores: Tensor) -> dict[str, Any]:
 
 @triton.jit
 def forward_kernel(
-    scores, k, scale, result, state, LOG: tl.constexpr, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
-):  # fmt: skip
+    scores,
+    k,
+    scale,
+    result,
+    state,
+    LOG: tl.constexpr,
+    columns,
+    BLOCK: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
     """One row: look for the threshold, then write p or log p and the row's state."""
     row = tl.program_id(0).to(tl.int64)
     kind = result.dtype.element_ty
@@ -94,8 +102,16 @@ def forward_kernel(
 
 @triton.jit
 def backward_kernel(
-    gradient, scores, state, scale, result, LOG: tl.constexpr, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
-):  # fmt: skip
+    gradient,
+    scores,
+    state,
+    scale,
+    result,
+    LOG: tl.constexpr,
+    columns,
+    BLOCK: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
     """One row: sum u and v, both enlarged e^gap times, then write the gradient."""
     row = tl.program_id(0).to(tl.int64)
     kind = result.dtype.element_ty
@@ -127,7 +143,9 @@ def backward_kernel(
 
 
 @triton.jit
-def _search(own, columns, wanted, alpha, bottom, top, wrong, BLOCK: tl.constexpr, BLOCKS: tl.constexpr):  # fmt: skip
+def _search(
+    own, columns, wanted, alpha, bottom, top, wrong, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
+):
     """Return centre, offset and gap: x = alpha (s - centre) + offset has sum sigma(x) = k."""
     kind: tl.constexpr = own.dtype.element_ty
     tolerance = 2e-4 if kind == tl.float32 else 1e-8  # a step h leaves an error below h^2
@@ -150,8 +168,15 @@ def _search(own, columns, wanted, alpha, bottom, top, wrong, BLOCK: tl.constexpr
         low, high, offset = low + shift - slack, high + shift + slack, offset + shift
         centre = nearest
         below, above, slope_below, slope_above, count = _tails(
-            own, columns, centre.to(kind), alpha.to(kind), offset.to(kind), gap.to(kind), BLOCK, BLOCKS
-        )  # fmt: skip
+            own,
+            columns,
+            centre.to(kind),
+            alpha.to(kind),
+            offset.to(kind),
+            gap.to(kind),
+            BLOCK,
+            BLOCKS,
+        )
         is_settled = count == few
         if is_settled & (tl.minimum(below, above) < _FAINT):
             # A gap so wide that nothing is left of the tails: look from its middle, through a
@@ -261,7 +286,7 @@ def _edges(own, columns, centre, alpha, offset, BLOCK: tl.constexpr, BLOCKS: tl.
 
 @triton.jit
 def _pull(x, gap, LOG: tl.constexpr):
-    """u and v of one score, for a gradient of 1, enlarged e^gap times (u of log p is not)."""
+    """Return u and v for a gradient of 1, enlarged e^gap times (u of log p is not)."""
     e = tl.exp(tl.minimum(gap - tl.abs(x), _LOUDEST))
     tail = e * tl.exp(-gap)
     share = 1 / (1 + tail)

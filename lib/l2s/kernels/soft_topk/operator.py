@@ -8,7 +8,6 @@ from torch import Tensor
 from l2s import checks
 from l2s.kernels.backends import backend
 
-
 _SHARPEST = 1e30  # beyond it, scores that float32 can tell apart have long been chosen or not
 
 

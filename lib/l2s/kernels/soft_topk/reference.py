@@ -6,9 +6,9 @@ from any bracket, and this one always holds the root: with L = log(k / (n - k)),
 .. math:: L - \alpha\max s \;\le\; \alpha t \;\le\; L - \alpha\min s.
 
 Three things keep all digits, in any dtype. Scores count from a *centre* c near the threshold:
-``x = alpha * (s - c) + offset``. The sum minus k is written as (how many x >= 0) - k + below - above,
-where the tails ``below`` and ``above`` are sums of sigma(-|x|): nothing cancels, even if all scores
-are far from the threshold. And the tails are compared by their logarithms, which do not underflow.
+``x = alpha * (s - c) + offset``. The sum minus k is (how many x >= 0) - k + below - above, where
+the tails ``below`` and ``above`` are sums of sigma(-|x|): nothing cancels, even if all scores are
+far from the threshold. And the tails are compared by their logarithms, which do not underflow.
 
 The *state* of a row, shape (rows, 3), is all that the backward pass needs beside the scores: c, the
 offset, and a *gap* m. The derivative v_i = sigma(x_i) sigma(-x_i) may underflow for all i while the
