@@ -21,6 +21,14 @@ def metric_learning_losses() -> ModuleType:
     return importlib.import_module("pytorch_metric_learning.losses")
 
 
+def optional(name: str) -> ModuleType | None:
+    """Import a peer, or None where it is not installed (some do not support every Python)."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
 _named: list[torch.library.Library] = []  # an operator lives as long as its library object
 
 

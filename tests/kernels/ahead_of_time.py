@@ -1,6 +1,6 @@
 """Compile a Triton kernel for a GPU that is not there, and read what it takes.
 
-    python -m tests.kernels.ahead_of_time soft_topk sm_90    # prints one JSON object
+    python -m tests.kernels.ahead_of_time sm_90    # prints one JSON object
 
 Triton's compiler needs no GPU, and its wheel brings NVIDIA's assembler and reader of binaries.
 """
@@ -21,13 +21,14 @@ BINARIES = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 KINDS = {"f": "*fp32", "d": "*fp64", "k": "*i64", "m": "*i8", "n": "i32"}
 
 
-def main(operator: str, architecture: str) -> None:
-    """Compile each kernel of an operator in each of its variants."""
-    gpu = importlib.import_module(f"l2s.kernels.{operator}.gpu")
+def main(architecture: str) -> None:
+    """Compile each kernel in each of its variants."""
     found = {}
-    for kernel, types, constants in VARIANTS[operator]:
-        name = " ".join([kernel, types, *(f"{key}={value}" for key, value in constants.items())])
-        found[name] = resources(getattr(gpu, kernel), types, constants, architecture)
+    for operator, variants in VARIANTS.items():
+        gpu = importlib.import_module(f"l2s.kernels.{operator}.gpu")
+        for kernel, types, constants in variants:
+            name = f"{operator} {kernel} {types} {constants.get('LOG', '')}".strip()
+            found[name] = resources(getattr(gpu, kernel), types, constants, architecture)
     print(json.dumps(found))
 
 
@@ -67,20 +68,18 @@ def _output(*command: object) -> str:
     return done.stdout + done.stderr
 
 
-def _sizes(log: bool) -> dict:
-    return {"LOG": log, "BLOCK": 2048, "BLOCKS": 64}
-
-
+SIZES = {"BLOCK": 2048, "BLOCKS": 64}  # rows of 131072
 VARIANTS = {
     "soft_topk": [
-        (kernel, types, _sizes(log))
-        for log in (False, True)
-        for kernel, types in [
-            ("forward_kernel", "fkdffn"),
-            ("backward_kernel", "fffdfn"),
-            ("forward_kernel", "dkdddn"),
-            ("backward_kernel", "dddddn"),
-        ]
+        ("forward_kernel", "fkdffn", SIZES | {"LOG": False}),
+        ("forward_kernel", "dkdddn", SIZES | {"LOG": True}),
+        ("backward_kernel", "fffdfn", SIZES | {"LOG": False}),
+        ("backward_kernel", "fffdfn", SIZES | {"LOG": True}),
+    ],
+    "negative_mass": [
+        ("forward_kernel", "fmfffn", SIZES),
+        ("backward_kernel", "fffmffn", SIZES),
+        ("backward_kernel", "dddmddn", SIZES),
     ],
 }
 

@@ -12,6 +12,7 @@ Compiled code is kept on disk (by numba, beside the source or in the user's cach
 that holds the kernel: after a change in this file, clear the ``__pycache__`` of the kernels.
 """
 
+import itertools
 import math
 import threading
 from collections.abc import Callable
@@ -54,7 +55,7 @@ loop = compile_with(fastmath={"contract", "nnan", "nsz", "reassoc"})
 
 
 def exp(x: float) -> float:
-    """exp(x) for x <= 80 in the precision of x, as code that vectorises."""
+    """Return e^x for x <= 80 in the precision of x, as code that vectorises."""
     return math.exp(x)
 
 
@@ -92,10 +93,7 @@ def in_threads(work: Callable[[int, int], None], rows: int, numbers: int) -> Non
         except BaseException as error:  # raised again in the calling thread
             errors.append(error)
 
-    threads = [
-        threading.Thread(target=run, args=part)
-        for part in zip(bounds[1:-1], bounds[2:], strict=True)
-    ]
+    threads = [threading.Thread(target=run, args=part) for part in itertools.pairwise(bounds[1:])]
     for thread in threads:
         thread.start()
     run(0, bounds[1])

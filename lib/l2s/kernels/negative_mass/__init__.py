@@ -15,7 +15,9 @@ from l2s.kernels.negative_mass.operator import operator
 __all__ = ["decoupled_loss_rows", "negative_log_mass"]
 
 _Scores = (
-    Float32[Tensor, "rows labels"] | Float64[Tensor, "rows labels"] | BFloat16[Tensor, "rows labels"]
+    Float32[Tensor, "rows labels"]
+    | Float64[Tensor, "rows labels"]
+    | BFloat16[Tensor, "rows labels"]
 )
 _Rows = Float32[Tensor, " rows"] | Float64[Tensor, " rows"] | BFloat16[Tensor, " rows"]
 
@@ -103,7 +105,9 @@ def _apply(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
 def _check_any(positives: Tensor) -> None:
     if torch.compiler.is_compiling():
         return
-    has_some = positives.any(dim=1) if positives.dtype == torch.bool else (positives >= 0).any(dim=1)
+    has_some = (
+        positives.any(dim=1) if positives.dtype == torch.bool else (positives >= 0).any(dim=1)
+    )
     lacking = (~has_some).nonzero().flatten().tolist()
     if lacking:
         raise ValueError(

@@ -58,7 +58,7 @@ def _array(tensor: Tensor) -> Any:
 
 
 @element
-def _forward(scores, positives, mass, loss, state, is_mask, first, last):  # type: ignore[no-untyped-def]
+def _forward(scores, positives, mass, loss, state, is_mask, first, last):
     columns = scores.shape[1]
     memory = np.empty(max(columns, positives.shape[1]), np.int64)  # touched only where needed
     scratch = np.empty(_BLOCK, scores.dtype)
@@ -68,37 +68,39 @@ def _forward(scores, positives, mass, loss, state, is_mask, first, last):  # typ
         if not _is_proper(own, columns):
             state[i] = np.nan
             continue
-        total = _log_mass(row, own, scratch)
-        mass[i] = state[i, 0] = total
-        state[i, 1] = total - state[i, 0] if math.isfinite(state[i, 0]) else 0.0
+        largest, rest = _log_mass(row, own, scratch)
+        mass[i] = state[i, 0] = largest + rest
+        near = float(state[i, 0])
+        rest = (largest - near) + rest if math.isfinite(near) else 0.0
+        state[i, 1] = rest
         losses = 0.0
         for j in own:
-            losses += _softplus(total - row[j])
+            losses += _softplus((near - row[j]) + rest)
         loss[i] = losses / max(own.size, 1)
 
 
 @element
-def _backward(for_mass, for_loss, scores, positives, state, result, is_mask, first, last):  # type: ignore[no-untyped-def]
+def _backward(for_mass, for_loss, scores, positives, state, result, is_mask, first, last):
     columns = scores.shape[1]
     memory = np.empty(max(columns, positives.shape[1]), np.int64)
     for i in range(first, last):
         row, out = scores[i], result[i]
         own = _sorted_positives(positives[i], is_mask, memory)
-        total = float(state[i, 0]) + float(state[i, 1])
+        near, rest = float(state[i, 0]), float(state[i, 1])
         share = for_loss[i] / max(own.size, 1)
         pull = float(for_mass[i])
         for j in own:
-            pull += share * _sigmoid(total - row[j])
+            pull += share * _sigmoid((near - row[j]) + rest)
         if own.size < columns:
             for block in range(0, columns, _BLOCK):
                 part = slice(block, block + _BLOCK)
                 _write(row[part], out[part], state[i, 0], state[i, 1], scores.dtype.type(pull))
         for j in own:
-            out[j] = -share * _sigmoid(total - row[j])
+            out[j] = -share * _sigmoid((near - row[j]) + rest)
 
 
 @element
-def _sorted_positives(entries, is_mask, memory):  # type: ignore[no-untyped-def]
+def _sorted_positives(entries, is_mask, memory):
     """The positive columns of a row in ascending order, as a part of the given memory."""
     count = 0
     if is_mask:
@@ -119,7 +121,7 @@ def _sorted_positives(entries, is_mask, memory):  # type: ignore[no-untyped-def]
 
 
 @element
-def _is_proper(own, columns):  # type: ignore[no-untyped-def]
+def _is_proper(own, columns):
     for n in range(own.size):
         if not 0 <= own[n] < columns or (n and own[n] == own[n - 1]):
             return False
@@ -127,15 +129,15 @@ def _is_proper(own, columns):  # type: ignore[no-untyped-def]
 
 
 @element
-def _log_mass(row, own, scratch):  # type: ignore[no-untyped-def]
-    """The log of the sum of exp(s) over the columns that are not in ``own``; NaN if undefined."""
+def _log_mass(row, own, scratch):
+    """The largest s and log sum exp(s - largest) over the columns that are not in ``own``."""
     largest, total = -np.inf, 0.0
     met = 0
     for start in range(0, row.size, _BLOCK):
         part = row[start : start + _BLOCK]
         low, high = _ends(part)
         if not (math.isfinite(low) and math.isfinite(high)):
-            return np.nan
+            return np.nan, np.nan
         begin = met
         while met < own.size and own[met] < start + part.size:
             met += 1
@@ -152,11 +154,11 @@ def _log_mass(row, own, scratch):  # type: ignore[no-untyped-def]
             total *= math.exp(largest - high)
             largest = float(high)
         total += mass * math.exp(high - largest)
-    return largest + math.log(total)
+    return largest, math.log(total)
 
 
 @element
-def _ends(part):  # type: ignore[no-untyped-def]
+def _ends(part):
     low = high = native.ordered(part[0])
     for j in range(part.size):
         key = native.ordered(part[j])
@@ -165,7 +167,7 @@ def _ends(part):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _sum_exp(part, high):  # type: ignore[no-untyped-def]
+def _sum_exp(part, high):
     total = part.dtype.type(0)
     for j in range(part.size):
         total += native.exp(_less(part[j], high))
@@ -173,13 +175,13 @@ def _sum_exp(part, high):  # type: ignore[no-untyped-def]
 
 
 @element
-def _write(part, out, near, rest, pull):  # type: ignore[no-untyped-def]
+def _write(part, out, near, rest, pull):
     for j in range(part.size):
         out[j] = native.exp((part[j] - near) - rest) * pull
 
 
 @loop
-def _total(part):  # type: ignore[no-untyped-def]
+def _total(part):
     total = 0
     for j in range(part.size):
         total += part[j]
@@ -187,15 +189,15 @@ def _total(part):  # type: ignore[no-untyped-def]
 
 
 @element
-def _less(score, high):  # type: ignore[no-untyped-def]
+def _less(score, high):
     return score - high
 
 
 @element
-def _softplus(x):  # type: ignore[no-untyped-def]
+def _softplus(x):
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 @element
-def _sigmoid(x):  # type: ignore[no-untyped-def]
+def _sigmoid(x):
     return (1.0 if x >= 0 else math.exp(x)) / (1 + math.exp(-abs(x)))

@@ -24,9 +24,7 @@ def forward(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return l, the loss of every row, and the rows' states (l in two parts) for ``backward``."""
     rows = len(scores)
     mass, loss, state = scores.new_empty(rows), scores.new_empty(rows), scores.new_empty(rows, 2)
-    forward_kernel[(rows,)](
-        scores, _bytes(scores, positives), mass, loss, state, **_sizes(scores)
-    )
+    forward_kernel[(rows,)](scores, _bytes(scores, positives), mass, loss, state, **_sizes(scores))
     return mass, loss, state
 
 
@@ -65,7 +63,7 @@ def _sizes(scores: Tensor) -> dict[str, Any]:
 @triton.jit
 def forward_kernel(
     scores, positives, mass, loss, state, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
-):  # fmt: skip
+):
     """One row: l, and the mean of softplus(l - s) over the positives."""
     row = tl.program_id(0).to(tl.int64)
     own, hidden = scores + row * columns, positives + row * columns
@@ -86,8 +84,16 @@ def forward_kernel(
 
 @triton.jit
 def backward_kernel(
-    for_mass, for_loss, scores, positives, state, result, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
-):  # fmt: skip
+    for_mass,
+    for_loss,
+    scores,
+    positives,
+    state,
+    result,
+    columns,
+    BLOCK: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
     """One row: the sum of q over the positives, then the gradient of all."""
     row = tl.program_id(0).to(tl.int64)
     own, hidden = scores + row * columns, positives + row * columns
@@ -128,9 +134,9 @@ def _log_mass(own, hidden, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr):
     top = tl.max(largest)
     shift = tl.where(top == float("-inf"), 0, top)
     mass = tl.sum((total * tl.exp(largest - shift)).to(tl.float64))
-    exact = top.to(tl.float64) + tl.log(mass)
-    near = exact.to(kind)
-    rest = tl.where(top == float("-inf"), 0, exact - near.to(tl.float64))
+    near = (top.to(tl.float64) + tl.log(mass)).to(kind)
+    rest = (top.to(tl.float64) - near.to(tl.float64)) + tl.log(mass)
+    rest = tl.where(top == float("-inf"), 0, rest)
     return near, rest.to(kind)
 
 

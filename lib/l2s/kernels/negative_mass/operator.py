@@ -58,9 +58,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
     ctx.save_for_backward(scores, positives, output[2])
 
 
-def _differentiate(
-    ctx: Any, for_mass: Tensor, for_loss: Tensor, _: Tensor
-) -> tuple[Tensor, None]:
+def _differentiate(ctx: Any, for_mass: Tensor, for_loss: Tensor, _: Tensor) -> tuple[Tensor, None]:
     scores, positives, state = ctx.saved_tensors
     if torch.is_grad_enabled():  # a further derivative is asked for: autograd sees the definition
         own = scores.view_as(scores)

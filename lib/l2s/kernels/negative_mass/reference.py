@@ -14,17 +14,18 @@ _EXACT = 40  # softplus(x) is x to all digits from here on; the default, 20, is 
 
 def forward(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return l, the loss of every row, and the rows' states (l in two parts) for ``backward``."""
-    mass, loss = differentiable(scores, positives)
-    return mass, loss, torch.stack([mass, torch.zeros_like(mass)], dim=1)
+    hidden = as_mask(positives, scores.shape[1])
+    shift = _largest_negative(scores, hidden)
+    rest, loss = _from_shifted(scores - shift[:, None], hidden)
+    return shift + rest, loss, torch.stack([shift, rest], dim=1)
 
 
 def differentiable(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
     """Return l and the loss of every row; autograd differentiates both as often as asked."""
     hidden = as_mask(positives, scores.shape[1])
-    mass = scores.masked_fill(hidden, -torch.inf).logsumexp(dim=1)
-    above = torch.where(mass.isfinite(), mass, 0)[:, None] - scores
-    losses = softplus(above, threshold=_EXACT).where(hidden & mass.isfinite()[:, None], 0)
-    return mass, losses.sum(dim=1) / hidden.sum(dim=1).clamp(min=1)
+    shift = _largest_negative(scores.detach(), hidden)
+    rest, loss = _from_shifted(scores - shift[:, None], hidden)
+    return shift + rest, loss
 
 
 def backward(
@@ -36,11 +37,26 @@ def backward(
     e^(s_j - l) times (l's gradient + the mean of q times the loss's).
     """
     hidden = as_mask(positives, scores.shape[1])
-    mass = state.sum(dim=1)[:, None]
+    shift, mass = state.unsqueeze(1).unbind(dim=2)
+    scores = scores - shift
     share = for_loss[:, None] / hidden.sum(dim=1, keepdim=True).clamp(min=1)
     on_positives = torch.sigmoid(mass - scores).masked_fill(~hidden, 0) * share
     pull = for_mass[:, None] + on_positives.sum(dim=1, keepdim=True)
     return torch.where(hidden, -on_positives, (scores - mass).exp() * pull)
+
+
+def _largest_negative(scores: Tensor, hidden: Tensor) -> Tensor:
+    """What rows are counted from, so that no digit is lost where all scores are large."""
+    largest = scores.masked_fill(hidden, -torch.inf).amax(dim=1)
+    return torch.where(largest.isfinite(), largest, 0)
+
+
+def _from_shifted(scores: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    mass = scores.masked_fill(hidden, -torch.inf).logsumexp(dim=1)
+    is_real = mass.isfinite()  # there is a negative
+    above = torch.where(is_real, mass, 0)[:, None] - scores
+    losses = softplus(above, threshold=_EXACT).where(hidden & is_real[:, None], 0)
+    return mass, losses.sum(dim=1) / hidden.sum(dim=1).clamp(min=1)
 
 
 def as_mask(positives: Tensor, columns: int) -> Tensor:

@@ -127,7 +127,7 @@ def _apply(scores: Tensor, k: int | Tensor, sharpness: float, dim: int, log: boo
 
 
 def _k_of_rows(k: int | Tensor, moved: Tensor) -> Tensor:
-    """k as one whole number a row."""
+    """Return k as one whole number a row."""
     shape = moved.shape[:-1]
     if isinstance(k, int):
         return torch.full(shape, k, dtype=torch.int64, device=moved.device)

@@ -17,6 +17,7 @@ from torch import Tensor
 from l2s.kernels import buffers, native
 from l2s.kernels.native import element, loop
 
+MARKS_BAD_ROWS = True
 _BLOCK = 512
 _BOUND = np.float32(1e30)
 _LOUDEST = np.float32(60)  # no tail is enlarged beyond e^60
@@ -36,7 +37,7 @@ def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Ten
     state = scores.new_empty(rows, 3)
     kind = state.numpy().dtype.type
     arrays = (_array(scores), k.numpy(), _array(result), state.numpy())
-    scale = kind(min(sharpness, torch.finfo(scores.dtype).max))
+    scale = kind(sharpness)
     far, tolerance = _FAR[scores.dtype], _TOLERANCE[scores.dtype]
     native.in_threads(
         lambda first, last: _forward(*arrays, scale, far, tolerance, log, first, last),
@@ -52,7 +53,7 @@ def backward(
     """Return the gradient for the scores, given the one for p (or log p)."""
     result = buffers.take(scores.numel(), like=scores).view(scores.shape)
     arrays = (_array(gradient.contiguous()), _array(scores), state.numpy(), _array(result))
-    scale = state.numpy().dtype.type(min(sharpness, torch.finfo(scores.dtype).max))
+    scale = state.numpy().dtype.type(sharpness)
     native.in_threads(
         lambda first, last: _backward(*arrays, scale, log, first, last),
         len(scores),
@@ -66,7 +67,7 @@ def _array(tensor: Tensor) -> Any:
 
 
 @element
-def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):  # type: ignore[no-untyped-def]
+def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
     blocks = (scores.shape[1] + _BLOCK - 1) // _BLOCK
     moments = np.empty((blocks, 4))
     for i in range(first, last):
@@ -75,10 +76,11 @@ def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
         if not (math.isfinite(bottom) and math.isfinite(top)):
             state[i] = np.nan
             continue
-        centre, offset, gap = _search(
-            row, k[i], float(scale), bottom, top, moments, far, tolerance
-        )
-        state[i, 0], state[i, 1], state[i, 2] = centre, offset, gap
+        centre, offset, gap = _search(row, k[i], float(scale), bottom, top, moments, far, tolerance)
+        state[i, 0], state[i, 1], state[i, 2] = centre, offset, 0
+        if gap > 0:
+            under, over = _edges(row, state[i, 0], scale, state[i, 1])
+            state[i, 2] = min(-under, over)
         for block in range(blocks):
             part = slice(block * _BLOCK, (block + 1) * _BLOCK)
             if log:
@@ -88,7 +90,7 @@ def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
 
 
 @element
-def _summarise(row, scale, moments):  # type: ignore[no-untyped-def]
+def _summarise(row, scale, moments):
     """Write max, sum e, sum e^2, sum e^3 of each block; return the row's smallest and largest."""
     bottom, top = np.inf, -np.inf
     for block in range(len(moments)):
@@ -104,7 +106,7 @@ def _summarise(row, scale, moments):  # type: ignore[no-untyped-def]
 
 
 @element
-def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignore[no-untyped-def]
+def _search(row, k, scale, bottom, top, moments, far, tolerance):
     """Return centre, offset and gap: x = scale (s - centre) + offset has sum sigma(x) = k."""
     kind = row.dtype.type
     logit = math.log(k / (row.size - k))
@@ -123,7 +125,9 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignor
         below, above, slope_below, slope_above, count = _tails(
             row, centre, scale, offset, gap, moments, far
         )
-        if count == k and min(below, above) < _FAINT and gap == 0:
+        if count == k and min(below, above) < _FAINT:
+            if gap > 0:  # so wide that rounding decides which side is nearer
+                return centre, offset, gap
             # A gap so wide that nothing is left of the tails: look from its middle, through a
             # glass that enlarges both e^gap times.
             under, over = _edges(row, centre, scale, offset)
@@ -133,8 +137,10 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignor
             error = math.log(below / above)
             move = -error / (slope_below / below + slope_above / above)
         else:
-            mass, others = count + below - above, (row.size - count) - below + above
-            error = math.log(mass / others) - logit
+            # In log odds, the difference to those of k / n: no digit is lost near the root.
+            surplus = (count - k) + below - above
+            mass, others = k + surplus, (row.size - k) - surplus
+            error = math.log1p(row.size * surplus / (k * others))
             slope = (slope_below + slope_above) * (1 / mass + 1 / others)
             move = -error / slope if slope > 0 else np.inf
         if error < 0:
@@ -153,7 +159,7 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):  # type: ignor
 
 
 @element
-def _enough(moments, k, scale, bottom, top):  # type: ignore[no-untyped-def]
+def _enough(moments, k, scale, bottom, top):
     """An offset that is too high: 2 k blocks hold a score above, and each gives a half or more."""
     if 2 * k > len(moments):
         return np.inf
@@ -171,7 +177,7 @@ def _enough(moments, k, scale, bottom, top):  # type: ignore[no-untyped-def]
 
 
 @element
-def _log_mass(moments, scale, top):  # type: ignore[no-untyped-def]
+def _log_mass(moments, scale, top):
     """The log of sum exp(scale (s - top)), from the blocks' first moments."""
     mass = 0.0
     for block in range(len(moments)):
@@ -180,7 +186,7 @@ def _log_mass(moments, scale, top):  # type: ignore[no-untyped-def]
 
 
 @element
-def _tails(row, centre, scale, offset, gap, moments, far):  # type: ignore[no-untyped-def]
+def _tails(row, centre, scale, offset, gap, moments, far):
     """Sums of sigma(-|x|) e^gap and of its slope, below and above 0; and how many x are above.
 
     So sum sigma(x) - k is (count - k) + below - above without any cancellation.
@@ -210,7 +216,7 @@ def _tails(row, centre, scale, offset, gap, moments, far):  # type: ignore[no-un
 
 
 @element
-def _edges(row, centre, scale, offset):  # type: ignore[no-untyped-def]
+def _edges(row, centre, scale, offset):
     """The largest x below 0 and the smallest above."""
     kind = row.dtype.type
     under, over = -np.inf, np.inf
@@ -222,7 +228,7 @@ def _edges(row, centre, scale, offset):  # type: ignore[no-untyped-def]
 
 
 @element
-def _backward(gradient, scores, state, result, scale, log, first, last):  # type: ignore[no-untyped-def]
+def _backward(gradient, scores, state, result, scale, log, first, last):
     kind = scores.dtype.type
     blocks = (scores.shape[1] + _BLOCK - 1) // _BLOCK
     for i in range(first, last):
@@ -246,13 +252,13 @@ def _backward(gradient, scores, state, result, scale, log, first, last):  # type
 
 
 @element
-def _x(score, centre, scale, offset):  # type: ignore[no-untyped-def]
+def _x(score, centre, scale, offset):
     # Bounded, so that no difference of two infinities can arise.
     return max(min(scale * (score - centre) + offset, _BOUND), -_BOUND)
 
 
 @element
-def _ends(part):  # type: ignore[no-untyped-def]
+def _ends(part):
     low = high = native.ordered(part[0])
     for i in range(part.size):
         key = native.ordered(part[i])
@@ -261,7 +267,7 @@ def _ends(part):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _powers(part, high, scale):  # type: ignore[no-untyped-def]
+def _powers(part, high, scale):
     one = two = three = zero = part.dtype.type(0)
     for i in range(part.size):
         e = native.exp(_x(part[i], high, scale, zero))
@@ -272,7 +278,7 @@ def _powers(part, high, scale):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _block_tails(part, centre, scale, offset, gap, rest):  # type: ignore[no-untyped-def]
+def _block_tails(part, centre, scale, offset, gap, rest):
     zero, unit = part.dtype.type(0), part.dtype.type(1)
     below = above = slope_below = slope_above = count = zero
     for i in range(part.size):
@@ -291,7 +297,7 @@ def _block_tails(part, centre, scale, offset, gap, rest):  # type: ignore[no-unt
 
 
 @element
-def _write_p(part, out, centre, scale, offset):  # type: ignore[no-untyped-def]
+def _write_p(part, out, centre, scale, offset):
     zero, unit = part.dtype.type(0), part.dtype.type(1)
     for i in range(part.size):
         x = _x(part[i], centre, scale, offset)
@@ -300,7 +306,7 @@ def _write_p(part, out, centre, scale, offset):  # type: ignore[no-untyped-def]
 
 
 @element
-def _write_log(part, out, centre, scale, offset):  # type: ignore[no-untyped-def]
+def _write_log(part, out, centre, scale, offset):
     zero = part.dtype.type(0)
     for i in range(part.size):
         x = _x(part[i], centre, scale, offset)
@@ -308,7 +314,7 @@ def _write_log(part, out, centre, scale, offset):  # type: ignore[no-untyped-def
 
 
 @loop
-def _pull(gradient, scores, centre, scale, offset, gap, rest, log):  # type: ignore[no-untyped-def]
+def _pull(gradient, scores, centre, scale, offset, gap, rest, log):
     """The sums of u and v, both enlarged e^gap times where only their ratio counts."""
     zero, unit = scores.dtype.type(0), scores.dtype.type(1)
     pulled = slope = zero
@@ -325,7 +331,7 @@ def _pull(gradient, scores, centre, scale, offset, gap, rest, log):  # type: ign
 
 
 @element
-def _push_p(gradient, scores, out, centre, scale, offset, mean):  # type: ignore[no-untyped-def]
+def _push_p(gradient, scores, out, centre, scale, offset, mean):
     unit = scores.dtype.type(1)
     for i in range(scores.size):
         e = native.exp(-abs(_x(scores[i], centre, scale, offset)))
@@ -334,7 +340,7 @@ def _push_p(gradient, scores, out, centre, scale, offset, mean):  # type: ignore
 
 
 @element
-def _push_log(gradient, scores, out, centre, scale, offset, gap, rest, mean):  # type: ignore[no-untyped-def]
+def _push_log(gradient, scores, out, centre, scale, offset, gap, rest, mean):
     zero, unit = scores.dtype.type(0), scores.dtype.type(1)
     for i in range(scores.size):
         x = _x(scores[i], centre, scale, offset)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from l2s.kernels.triton_maths import log1p
 
+MARKS_BAD_ROWS = True
 _BLOCK = 2048
 _WARPS = 8
 _STEPS = tl.constexpr(300)  # of the search, at most; it takes 2 to 60
@@ -46,8 +47,7 @@ def backward(
 
 def _scale(scores: Tensor, sharpness: float) -> Tensor:
     # A tensor, since Triton rounds a Python number to float32.
-    bounded = min(sharpness, torch.finfo(scores.dtype).max)
-    return torch.full((), bounded, dtype=torch.float64, device=scores.device)
+    return torch.full((), sharpness, dtype=torch.float64, device=scores.device)
 
 
 def _sizes(scores: Tensor) -> dict[str, Any]:
@@ -63,8 +63,16 @@ def _sizes(scores: Tensor) -> dict[str, Any]:
 
 @triton.jit
 def forward_kernel(
-    scores, k, scale, result, state, LOG: tl.constexpr, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
-):  # fmt: skip
+    scores,
+    k,
+    scale,
+    result,
+    state,
+    LOG: tl.constexpr,
+    columns,
+    BLOCK: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
     """One row: look for the threshold, then write p or log p and the row's state."""
     row = tl.program_id(0).to(tl.int64)
     kind = result.dtype.element_ty
@@ -74,6 +82,9 @@ def forward_kernel(
     bottom, top, wrong = _ends(own, columns, BLOCK, BLOCKS)
     centre, offset, gap = _search(own, columns, wanted, alpha, bottom, top, wrong, BLOCK, BLOCKS)
     near, rest, slope = centre.to(kind), offset.to(kind), alpha.to(kind)
+    if gap > 0:
+        under, over = _edges(own, columns, near, slope, rest, BLOCK, BLOCKS)
+        gap = tl.minimum(-under, over)
     for block in range(BLOCKS):
         place = block * BLOCK + tl.arange(0, BLOCK)
         x = _x(tl.load(own + place, place < columns, other=0), near, slope, rest)
@@ -91,8 +102,16 @@ def forward_kernel(
 
 @triton.jit
 def backward_kernel(
-    gradient, scores, state, scale, result, LOG: tl.constexpr, columns, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
-):  # fmt: skip
+    gradient,
+    scores,
+    state,
+    scale,
+    result,
+    LOG: tl.constexpr,
+    columns,
+    BLOCK: tl.constexpr,
+    BLOCKS: tl.constexpr,
+):
     """One row: sum u and v, both enlarged e^gap times, then write the gradient."""
     row = tl.program_id(0).to(tl.int64)
     kind = result.dtype.element_ty
@@ -124,7 +143,9 @@ def backward_kernel(
 
 
 @triton.jit
-def _search(own, columns, wanted, alpha, bottom, top, wrong, BLOCK: tl.constexpr, BLOCKS: tl.constexpr):  # fmt: skip
+def _search(
+    own, columns, wanted, alpha, bottom, top, wrong, BLOCK: tl.constexpr, BLOCKS: tl.constexpr
+):
     """Return centre, offset and gap: x = alpha (s - centre) + offset has sum sigma(x) = k."""
     kind: tl.constexpr = own.dtype.element_ty
     tolerance = 2e-4 if kind == tl.float32 else 1e-8  # a step h leaves an error below h^2
@@ -147,20 +168,33 @@ def _search(own, columns, wanted, alpha, bottom, top, wrong, BLOCK: tl.constexpr
         low, high, offset = low + shift - slack, high + shift + slack, offset + shift
         centre = nearest
         below, above, slope_below, slope_above, count = _tails(
-            own, columns, centre.to(kind), alpha.to(kind), offset.to(kind), gap.to(kind), BLOCK, BLOCKS
-        )  # fmt: skip
+            own,
+            columns,
+            centre.to(kind),
+            alpha.to(kind),
+            offset.to(kind),
+            gap.to(kind),
+            BLOCK,
+            BLOCKS,
+        )
         is_settled = count == few
-        if is_settled & (tl.minimum(below, above) < _FAINT) & (gap == 0):
+        if is_settled & (tl.minimum(below, above) < _FAINT):
             # A gap so wide that nothing is left of the tails: look from its middle, through a
-            # glass that enlarges both e^gap times.
+            # glass that enlarges both e^gap times. Once: then rounding decides which is nearer.
+            left = tl.where(gap > 0, 0, left)
             under, over = _edges(
                 own, columns, centre.to(kind), alpha.to(kind), offset.to(kind), BLOCK, BLOCKS
             )
-            offset, gap = offset - (over + under) / 2, (over - under) / 2
+            offset = tl.where(gap > 0, offset, offset - (over + under) / 2)
+            gap = (over - under) / 2
         else:
-            mass, others = count + below - above, (total - count) - below + above
-            odds = tl.where(is_settled, below / above, mass / others)
-            error = tl.log(odds) - tl.where(is_settled, 0, logit)
+            # In log odds, the difference to those of k / n: no digit is lost near the root.
+            surplus = (count - few) + below - above
+            mass, others = few + surplus, (total - few) - surplus
+            ratio = total * surplus / (few * others)
+            logarithm = tl.log(tl.where(is_settled, below / above, 1 + ratio))
+            is_small = (tl.abs(ratio) < 1e-4) & (count != few)
+            error = tl.where(is_small, ratio - ratio * ratio / 2, logarithm)
             slope = tl.where(
                 is_settled,
                 slope_below / below + slope_above / above,
@@ -252,7 +286,7 @@ def _edges(own, columns, centre, alpha, offset, BLOCK: tl.constexpr, BLOCKS: tl.
 
 @triton.jit
 def _pull(x, gap, LOG: tl.constexpr):
-    """u and v of one score, for a gradient of 1, enlarged e^gap times (u of log p is not)."""
+    """Return u and v for a gradient of 1, enlarged e^gap times (u of log p is not)."""
     e = tl.exp(tl.minimum(gap - tl.abs(x), _LOUDEST))
     tail = e * tl.exp(-gap)
     share = 1 / (1 + tail)

@@ -8,6 +8,8 @@ from torch import Tensor
 from l2s import checks
 from l2s.kernels.backends import backend
 
+_SHARPEST = 1e30  # beyond it, scores that float32 can tell apart have long been chosen or not
+
 
 @torch.library.custom_op("l2s::soft_topk", mutates_args=())
 def operator(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
@@ -19,8 +21,10 @@ def operator(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Te
     if not scores.numel():
         return torch.empty_like(scores), scores.new_empty(len(scores), 3)
     implementation = backend("soft_topk", scores.device.type)
-    result, state = implementation.forward(scores, k, sharpness, log)
-    if not state.sum().isfinite():  # then a score may not have been: look
+    if not implementation.MARKS_BAD_ROWS:
+        checks.finite("scores", scores)
+    result, state = implementation.forward(scores, k, min(sharpness, _SHARPEST), log)
+    if implementation.MARKS_BAD_ROWS and state.isnan().any():
         checks.finite("scores", scores)
     return result, state
 
@@ -33,6 +37,7 @@ def operator_backward(
     if not scores.numel():
         return torch.empty_like(scores)
     implementation = backend("soft_topk", scores.device.type)
+    sharpness = min(sharpness, _SHARPEST)
     result: Tensor = implementation.backward(gradient, scores, state, sharpness, log)
     return result
 

@@ -6,9 +6,9 @@ from any bracket, and this one always holds the root: with L = log(k / (n - k)),
 .. math:: L - \alpha\max s \;\le\; \alpha t \;\le\; L - \alpha\min s.
 
 Three things keep all digits, in any dtype. Scores count from a *centre* c near the threshold:
-``x = alpha * (s - c) + offset``. The sum minus k is written as (how many x >= 0) - k + below - above,
-where the tails ``below`` and ``above`` are sums of sigma(-|x|): nothing cancels, even if all scores
-are far from the threshold. And the tails are compared by their logarithms, which do not underflow.
+``x = alpha * (s - c) + offset``. The sum minus k is (how many x >= 0) - k + below - above, where
+the tails ``below`` and ``above`` are sums of sigma(-|x|): nothing cancels, even if all scores are
+far from the threshold. And the tails are compared by their logarithms, which do not underflow.
 
 The *state* of a row, shape (rows, 3), is all that the backward pass needs beside the scores: c, the
 offset, and a *gap* m. The derivative v_i = sigma(x_i) sigma(-x_i) may underflow for all i while the
@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+MARKS_BAD_ROWS = False  # so the operator looks at the input first
+
 
 def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
     """Return p (or log p) of every row, and the rows' states for ``backward``."""
-    limit = torch.finfo(scores.dtype).max
-    sharpness = min(sharpness, limit)
     centre = scores.amax(dim=1)
     for _ in range(2):  # the second time with the centre near the threshold
         offset = _bisect(scores, k, sharpness, centre)
@@ -46,7 +46,6 @@ def backward(
 
     where u_i = g_i v_i for p, and g_i (1 - p_i) for log p.
     """
-    sharpness = min(sharpness, torch.finfo(scores.dtype).max)
     centre, offset, gap = state.unbind(dim=1)
     x = _x(scores, sharpness, centre, offset)
     share = torch.sigmoid(x.abs())
@@ -62,10 +61,12 @@ def backward(
 def _bisect(scores: Tensor, k: Tensor, sharpness: float, centre: Tensor) -> Tensor:
     """The offset at which sum sigma(x) = k, as good as the dtype has it."""
     columns = scores.shape[1]
-    logit = (k / (columns - k)).log().to(scores)
+    wanted = k.to(scores)
+    logit = (wanted / (columns - wanted)).log()
     lowest, highest = scores.aminmax(dim=1)
-    low = logit - sharpness * (highest - centre)
-    high = logit - sharpness * (lowest - centre)
+    bound = torch.finfo(scores.dtype).max / 4
+    low = (logit - sharpness * (highest - centre)).clamp(-bound, bound)
+    high = (logit - sharpness * (lowest - centre)).clamp(-bound, bound)
     precision = torch.finfo(scores.dtype).eps / 4
     steps = 2 + math.log2(max(1.0, float((high - low).amax()) / precision))
     for _ in range(math.ceil(steps)):

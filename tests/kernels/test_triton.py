@@ -1,0 +1,43 @@
+"""The Triton kernels without a GPU: in Triton's interpreter, and compiled ahead of time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+ROOT = Path(__file__).parents[2]
+
+
+def run(*module_and_arguments, **environment):
+    """In a process of its own: the interpreter and the compiler do not live side by side."""
+    return subprocess.run(
+        [sys.executable, "-m", *module_and_arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | environment,
+        timeout=110,
+    )
+
+
+@pytest.mark.parametrize("operator", ["soft_topk", "negative_mass"])
+def test_all_cases_in_the_interpreter(operator):
+    done = run(f"tests.kernels.{operator}_cases", "gpu", TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What a block of 8 warps may take: 65536 registers, so 255 a thread; shared memory for several.
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+def test_kernels_fit_the_registers(architecture):
+    done = run("tests.kernels.ahead_of_time", architecture)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == 7
+    for name, taken in found.items():
+        assert taken["spills"] == 0, name
+        assert taken["shared"] <= 16384, name
+        assert taken["registers"] <= (255 if " d" in name else 128), name
