@@ -23,7 +23,7 @@ FIELDS = {
     "authors": (True, r"[^,]*\S"),  # a list, each name as on the paper
     "year": (True, r"(19|20)\d\d"),
     "venue": (False, r".*\S"),
-    "arxiv": (False, r"\d{4}\.\d{4,5}"),
+    "arxiv": (False, r"\d\d(0[1-9]|1[0-2])\.\d{4,5}"),
     "doi": (False, r"10\.\d{4,9}/\S+"),
     "note": (False, r".*\S"),
     "chapter": (True, r"[a-z]+/[a-z0-9_]+"),
