@@ -117,7 +117,8 @@ class PaperIndex(SphinxDirective):
         """Write a count that leads to these claims in the ledger."""
         text = f"{number} {verdict}"
         builder = self.env.app.builder
-        if builder.format != "html" or "ledger" not in self.options:
+        has_filters = builder.format == "html" and builder.name != "singlehtml"
+        if not has_filters or "ledger" not in self.options:
             return nodes.Text(text)
         page = docname_join(self.env.docname, self.options["ledger"])
         address = builder.get_relative_uri(self.env.docname, page)

@@ -150,7 +150,11 @@ def test_what_the_list_promises_and_the_book_lacks_stops_the_build(tmp_path, mon
     write_book(tmp_path, data, monkeypatch)
     assert build_site.build(tmp_path, tmp_path) != 0
     said = capfd.readouterr().err
-    for fault in ("'nobody1900'", "l2s.claims.nothing", "no claim judges its paper 2"):
+    for fault in (
+        "'nobody1900', which is not in book/references.bib",
+        "l2s.claims.nothing, which the library does not have",
+        "no claim judges its paper 2",
+    ):
         assert fault in said
 
 
