@@ -41,6 +41,13 @@ def documents(root: Path = ROOT) -> list[str]:
     return [toc["root"], *_files(toc.get("parts", toc.get("chapters", [])))]
 
 
+def captions(root: Path = ROOT) -> dict[str, str]:
+    """The caption of the part in which each page of _toc.yml stands."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    parts = toc.get("parts", [])
+    return {page: part["caption"] for part in parts for page in _files(part["chapters"])}
+
+
 def repository(root: Path = ROOT) -> tuple[str, str]:
     """The address and the branch that _config.yml gives for the book."""
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
