@@ -13,6 +13,7 @@ from bs4.element import Tag
 # Attributes that name ids of the page, and are kept.
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "headers")
 USELESS = "script, style, noscript, .headerlink, .toctree-wrapper, button, input, select, textarea"
+SHORT = 14  # lines of code that stay together on a sheet
 NUMBER = re.compile(r"\d+\.")
 
 
@@ -26,6 +27,7 @@ def article(html: str, page: str, printed: Collection[str], site: str) -> Tag:
         useless.decompose()
     _leave_out_folded_code(found, f"{site}{page}.html")
     _unfold(found)
+    _keep_short_code_together(found)
     _load_at_once(found, page)
     _redirect(found, page, printed, site)
     _make_ids_unique(found, page)
@@ -43,22 +45,16 @@ def name(page: str, anchor: str = "") -> str:
 def _freeze_steppers(article: Tag) -> None:
     """Keep the frame that is shown at the start, and say which ones there are."""
     for stepper in article.select("figure.l2s-stepper"):
-        frames = stepper.find_all("img")
-        shown = next(frame for frame in frames if "hidden" not in frame.attrs)
-        values = ", ".join(frame["data-value"] for frame in frames)
-        label = stepper.find("label").get_text()
-        line = f"Slider “{label}”: shown at {shown['data-value']}; on the site also the others of "
-        _control(stepper).replace_with(_tag("p", f"{line}{values}.", "l2s-slider"))
-        for frame in frames:
-            if frame is not shown:
-                frame.decompose()
-
-
-def _control(stepper: Tag) -> Tag:
-    control = stepper.find("label").parent
-    if control is stepper:
-        raise ValueError(f"The controls of {stepper['id']} stand outside a <div>.")
-    return control
+        label = stepper.find("label")
+        shown, others = None, []
+        for frame in stepper.find_all("img"):
+            if "hidden" in frame.attrs:
+                others.append(frame.extract()["data-value"])
+            else:
+                shown = frame["data-value"]
+        line = f"Slider “{label.get_text()}”: shown at {shown}; on the site also at "
+        stepper.figcaption.append(_tag("p", f"{line}{', '.join(others)}.", "l2s-slider"))
+        label.parent.decompose()  # with the slider and the value beside it
 
 
 def _leave_out_folded_code(article: Tag, address: str) -> None:
@@ -118,6 +114,12 @@ def _put_at_end(section: Tag, title: str, entries: list[Tag]) -> None:
         section.append(block)
     else:
         below.insert_before(block)
+
+
+def _keep_short_code_together(article: Tag) -> None:
+    for code in article.select("div.highlight"):
+        if code.get_text().strip().count("\n") < SHORT:
+            code["class"] = ["highlight", "l2s-short"]
 
 
 def _load_at_once(article: Tag, page: str) -> None:
