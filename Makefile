@@ -10,7 +10,7 @@ READY := .venv/.installed
 ONE_THREAD := OMP_NUM_THREADS=1 L2S_PROGRESS=0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test run refresh new exercises variant grade doctor bench serve lint test-colab clean
+.PHONY: help book pdf test run refresh new exercises variant grade doctor bench serve lint test-colab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -20,6 +20,9 @@ $(READY): pyproject.toml constraints.txt
 
 book: $(READY)  ## build the site, and say where to open it
 	$(PY) -m book.tools.build_site
+
+pdf: book  ## print the whole book into _build/learning-to-select.pdf (needs Chromium)
+	$(PY) -m book.tools.build_pdf
 
 test: $(READY)  ## library tests, chapters through nbval, checks of the book [ARGS="-k words"]
 	$(ONE_THREAD) $(PY) -m pytest chapters exercises/source tests lib/l2s --doctest-modules \

@@ -25,12 +25,20 @@ PAPER: dict[str, Any] = {
     "outline": True,
     "tagged": True,
 }
+SHEET = {"width": 658, "height": 971}  # A4 within the margins of print.css, in CSS pixels
 PATIENCE = 300_000  # milliseconds
 
 READY = """async () => {
     await window.MathJax?.startup?.promise;
     await document.fonts.ready;
     await Promise.all([...document.images].map(image => image.decode()));
+}"""
+TOO_WIDE = """() => {
+    const book = document.querySelector('.bd-article'), edge = book.getBoundingClientRect().right;
+    const wide = [...book.querySelectorAll('pre, table, img, p, mjx-container, h1, h2, h3')]
+        .filter(part => part.getBoundingClientRect().right > edge + 2
+            || part.tagName == 'PRE' && part.scrollWidth > part.clientWidth + 2);
+    return wide.map(part => `${part.closest('[id]').id}: ${part.textContent.trim().slice(0, 60)}`);
 }"""
 FILL_IN = """numbers => {
     for (const place of document.querySelectorAll('.l2s-number'))
@@ -57,7 +65,9 @@ def build(site: Path, target: Path) -> list[str]:
     """Print the book of a built site into ``target``, and return what went wrong."""
     text = join(site)
     with served(site) as address, browser() as chromium:
-        page = chromium.new_page(color_scheme="light", reduced_motion="reduce")
+        page = chromium.new_page(
+            viewport=SHEET, color_scheme="light", reduced_motion="reduce"
+        )
         page.set_default_timeout(PATIENCE)
         heard = listen(page, address)
         page.route(
@@ -67,6 +77,7 @@ def build(site: Path, target: Path) -> list[str]:
         page.goto(f"{address}{JOINED}", wait_until="load")
         page.emulate_media(media="print")
         page.evaluate(READY)
+        heard += [f"wider than the paper: {part}" for part in page.evaluate(TOO_WIDE)]
         printed = print_twice(page)
     target.parent.mkdir(parents=True, exist_ok=True)
     finish(printed, target)
