@@ -1,4 +1,4 @@
-"""Join the pages of the built site into one page to print: title, contents, all that is for reading.
+"""Join the pages of the built site into one page to print: title, contents, all that one reads.
 
 Pages are taken as they were built, so numbers, figures and citations are those of the site.
 """
@@ -29,11 +29,11 @@ def join(site: Path, root: Path = layout.ROOT) -> str:
     parts = [(caption, pages) for caption, pages in parts if pages]
     every = [page for _, pages in parts for page in pages]
     home = site_url(layout.repository(root)[0])
-    sources = {page: (site / f"{page}.html").read_text(encoding="utf-8") for page in every}
-    articles = {page: article(sources[page], page, every, home) for page in every}
+    soups = {page: _read(site / f"{page}.html") for page in every}
+    articles = {page: article(soups[page], page, every, home) for page in every}
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        head=_head(sources),
+        head=_head(soups),
         style=STYLE.read_text(encoding="utf-8") + "\n".join(_running_titles(articles)),
         title=html.escape(citation["title"]),
         abstract=html.escape(citation["abstract"]),
@@ -50,12 +50,16 @@ def printed_pages(pages: list[str]) -> list[str]:
     return [page for page in pages if not page.startswith(LEFT_OUT)]
 
 
-def _head(sources: dict[str, str]) -> str:
+def _read(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def _head(soups: dict[str, BeautifulSoup]) -> str:
     """The style sheets of all pages, and of their scripts the ones for mathematics."""
     kept: dict[str, None] = {}
-    for page, source in sources.items():
+    for page, soup in soups.items():
         up = "../" * page.count("/")
-        for tag in BeautifulSoup(source, "html.parser").head.find_all(["link", "script", "style"]):
+        for tag in soup.head.find_all(["link", "script", "style"]):
             is_sheet = tag.name == "link" and "stylesheet" in tag.get("rel", [])
             is_mathematics = tag.name == "script" and "mathjax" in str(tag).lower()
             if is_sheet or is_mathematics:

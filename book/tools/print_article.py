@@ -17,9 +17,9 @@ SHORT = 14  # lines of code that stay together on a sheet
 NUMBER = re.compile(r"\d+\.")
 
 
-def article(html: str, page: str, printed: Collection[str], site: str) -> Tag:
-    """Return the article of ``page``, with links to the ``printed`` pages or to the ``site``."""
-    found = BeautifulSoup(html, "html.parser").find("article")
+def article(soup: BeautifulSoup, page: str, printed: Collection[str], site: str) -> Tag:
+    """Take the article out of a parsed page; links lead to ``printed`` pages or the ``site``."""
+    found = soup.find("article")
     if found is None:
         raise ValueError(f"{page}.html has no <article>. Build the site again with `make book`.")
     _freeze_steppers(found)
@@ -31,6 +31,7 @@ def article(html: str, page: str, printed: Collection[str], site: str) -> Tag:
     _load_at_once(found, page)
     _redirect(found, page, printed, site)
     _make_ids_unique(found, page)
+    found.extract()
     found.name = "section"
     found["id"] = name(page)
     found["class"] = ["l2s-page"]
@@ -158,7 +159,7 @@ def _make_ids_unique(article: Tag, page: str) -> None:
 
 def _renamed(tag: Tag, kind: str, css: str) -> Tag:
     tag.name = kind
-    tag.attrs = {"class": css} | ({"id": tag["id"]} if "id" in tag.attrs else {})
+    tag.attrs = {"class": [css]} | ({"id": tag["id"]} if "id" in tag.attrs else {})
     return tag
 
 
@@ -166,5 +167,5 @@ def _tag(kind: str, text: str, css: str = "", **attributes: str) -> Tag:
     made = BeautifulSoup("", "html.parser").new_tag(kind, attrs=attributes)
     made.string = text
     if css:
-        made["class"] = css
+        made["class"] = [css]
     return made
