@@ -7,11 +7,13 @@ once to learn where each heading falls, and once with these numbers in the conte
 import argparse
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 from book.tools import layout
 from book.tools.join_pages import join
@@ -41,6 +43,12 @@ TOO_WIDE = """() => {
             || part.tagName == 'PRE' && part.scrollWidth > part.clientWidth + 2);
     return wide.map(part => `${part.closest('[id]').id}: ${part.textContent.trim().slice(0, 60)}`);
 }"""
+HEADINGS = """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].map(heading => {
+    const words = heading.cloneNode(true);
+    for (const formula of words.querySelectorAll('mjx-container'))
+        formula.replaceWith(formula.querySelector('mjx-assistive-mml')?.textContent ?? '');
+    return words.textContent.replace(/\\s+/g, ' ').trim();
+})"""
 FILL_IN = """numbers => {
     for (const place of document.querySelectorAll('.l2s-number'))
         place.textContent = numbers[place.dataset.anchor] ?? '';
@@ -78,8 +86,10 @@ def build(site: Path, target: Path) -> list[str]:
         page.evaluate(READY)
         heard += [f"wider than the paper: {part}" for part in page.evaluate(TOO_WIDE)]
         printed = print_twice(page)
+        headings = page.evaluate(HEADINGS)
+        author = page.evaluate("document.querySelector('meta[name=author]').content")
     target.parent.mkdir(parents=True, exist_ok=True)
-    finish(printed, target)
+    finish(printed, target, headings, author)
     return heard
 
 
@@ -103,12 +113,28 @@ def page_numbers(printed: bytes) -> dict[str, int]:
     }
 
 
-def finish(printed: bytes, target: Path) -> None:
+def finish(printed: bytes, target: Path, headings: list[str], author: str) -> None:
     """Write the file, with who made it, and have readers open its outline beside it."""
     writer = PdfWriter(clone_from=io.BytesIO(printed))
-    writer.add_metadata({"/Author": "The authors of Learning to Select", "/Creator": "make pdf"})
+    writer.add_metadata({"/Author": author, "/Creator": "Learning to Select, make pdf"})
     writer.page_mode = "/UseOutlines"
+    entries = list(_entries(writer.root_object["/Outlines"]))
+    if len(entries) != len(headings):
+        raise RuntimeError(f"The outline has {len(entries)} entries for {len(headings)} headings.")
+    for entry, heading in zip(entries, headings, strict=True):
+        # Chromium writes a heading's words twice where it had moved it to the next sheet.
+        entry[NameObject("/Title")] = TextStringObject(heading)
     writer.write(target)
+
+
+def _entries(parent: DictionaryObject) -> Iterator[DictionaryObject]:
+    """The entries of an outline in reading order."""
+    entry = parent.get("/First")
+    while entry is not None:
+        found = entry.get_object()
+        yield found
+        yield from _entries(found)
+        entry = found.get("/Next")
 
 
 if __name__ == "__main__":
