@@ -1,7 +1,8 @@
 """Print the built site as one book: ``python -m book.tools.build_pdf``.
 
 All pages but those of the library's reference are joined into one, which Chromium prints twice:
-once to learn where each heading falls, and once with these numbers in the contents.
+once to learn where each heading falls, and once with these numbers in the contents. Running titles
+and page numbers stand in the margins by style, which Chromium knows from version 131 on.
 """
 
 import argparse

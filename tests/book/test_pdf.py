@@ -67,7 +67,7 @@ def test_the_book_is_printed_without_complaint(printed):
     assert printed[1] == []
 
 
-def test_the_file_is_small_and_every_sheet_is_a4_and_says_something(printed, reader, texts):
+def test_the_file_is_small_and_every_sheet_is_a4(printed, reader, texts):
     assert printed[0].stat().st_size < 20 * MEGABYTE
     chapters = [page for page in layout.documents() if page.startswith("chapters/")]
     assert 10 * len(chapters) < len(texts) < 100 + 60 * len(chapters)
@@ -75,12 +75,6 @@ def test_the_file_is_small_and_every_sheet_is_a4_and_says_something(printed, rea
         A4,
         (596, 842),
     }
-    poor = [
-        number
-        for number, (page, text) in enumerate(zip(reader.pages, texts, strict=True), 1)
-        if len(text) < 150 and not page.images
-    ]
-    assert poor == []
 
 
 def test_it_has_every_page_but_the_reference_of_the_library(joined):
@@ -112,13 +106,14 @@ def test_the_outline_has_every_page_and_section(joined, reader):
     assert Counter(map(words, headings)) <= Counter(titles(reader.outline))
 
 
-def test_every_sheet_but_the_first_has_its_number_and_the_running_title(joined, texts):
-    titles = "|".join(
-        re.escape(words(h1)) for h1 in joined.select(".l2s-contents h1, .l2s-page h1")
-    )
+def test_no_sheet_is_empty_and_all_but_the_first_have_a_title_and_a_number(joined, texts):
+    headings = joined.select(".l2s-contents h1, .l2s-page h1")
+    titles = "|".join(re.escape(words(heading)) for heading in headings)
+    assert len(texts[0]) > 300
     for number, text in enumerate(texts[1:], 2):
-        assert re.match(f"LearningtoSelect(?:{titles}){number}", text), text[:100]
-    assert not texts[0].startswith("LearningtoSelectLearning")
+        head = re.match(f"LearningtoSelect(?:{titles}){number}", text)
+        assert head, text[:100]
+        assert len(text) > head.end(), f"sheet {number} is empty"
 
 
 def test_mathematics_is_set_and_every_equation_has_its_number(joined, texts):
