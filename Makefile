@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 L2S_PROGRESS=0 $(PY) -m pytest
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 100
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-chapters test-rest run refresh new exercises variant grade doctor bench serve lint test-colab clean
+.PHONY: help book pdf test test-chapters test-rest run refresh new exercises variant grade doctor bench serve lint test-colab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -21,6 +21,9 @@ $(READY): pyproject.toml constraints.txt
 
 book: $(READY)  ## build the site, and say where to open it
 	$(PY) -m book.tools.build_site
+
+pdf: book  ## print the whole book into _build/learning-to-select.pdf (needs Chromium)
+	$(PY) -m book.tools.build_pdf
 
 test: test-chapters test-rest  ## all tests, the chapters first [ARGS="-k words"]
 

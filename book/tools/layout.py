@@ -37,8 +37,14 @@ def modules(name: str, root: Path = ROOT) -> list[Path]:
 
 def documents(root: Path = ROOT) -> list[str]:
     """Every page of _toc.yml in reading order, such as ``chapters/labels/contrastive``."""
+    return [page for _, pages in parts(root) for page in pages]
+
+
+def parts(root: Path = ROOT) -> list[tuple[str, list[str]]]:
+    """The caption and the pages of each part of _toc.yml; what stands before all has none."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *_files(toc.get("parts", toc.get("chapters", [])))]
+    captioned = [(part["caption"], _files([part])) for part in toc.get("parts", [])]
+    return [("", [toc["root"], *_files(toc.get("chapters", []))]), *captioned]
 
 
 def captions(root: Path = ROOT) -> dict[str, str]:
