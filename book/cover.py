@@ -78,7 +78,8 @@ def preview(cover: Cover, title: str) -> bytes:
     picture, axes = figure(width=1200 / dpi, height=630 / dpi)
     _draw_pairs(axes, cover)
     axes.set_yticks([])
-    axes.set_title(title, fontsize=19, color=PAPER, pad=12)
+    axes.set_title(title, fontsize=19, color=PAPER, pad=8)
+    picture.get_layout_engine().set(rect=(0.03, 0.03, 0.94, 0.94))
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", dpi=dpi, facecolor=DARK, metadata={"Software": None})
     return buffer.getvalue()
@@ -96,7 +97,7 @@ def _draw_pairs(axes: Axes, cover: Cover) -> None:
                 linewidths=0.4,
                 offsets=np.column_stack([np.full(len(rows), column), rows]),
                 offset_transform=axes.transData,
-                transform=Affine2D().scale(GLYPH * 72),
+                transform=Affine2D().scale(GLYPH) + axes.figure.dpi_scale_trans,
             ),
             autolim=False,
         )

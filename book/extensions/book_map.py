@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from book.tools import contents, layout
+from book.tools import contents
 from book.tools.contents import Chapter, Part
 
 logger = logging.getLogger(__name__)

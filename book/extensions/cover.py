@@ -1,13 +1,12 @@
 """The picture on the landing page, drawn at every build by book/cover.py.
 
-``{cover}`` takes an alt text and a caption. Both may use what is measured: ``{few}`` and ``{many}``,
-the middle pair's coupling in the ``{smallest}`` and in the ``{largest}`` batch. The same picture
-with the book's title goes into the preview that other sites show of a link.
+``{cover}`` takes an alt text and a caption. Both may use what is measured: ``{few}`` and
+``{many}``, the middle pair's coupling in the ``{smallest}`` and in the ``{largest}`` batch. The
+same picture with the book's title goes into the preview that other sites show of a link.
 """
 
 import os
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -36,13 +35,13 @@ class CoverFigure(SphinxDirective):
         figure = cover.draw(measured)
         path = folder(self.env.app) / "cover.svg"
         path.write_text(plot.svg(figure), encoding="utf-8")
-        path.with_name("preview.png").write_bytes(cover.preview(measured, self.config.project))
+        path.with_name("preview.png").write_bytes(cover.preview(measured, self.config.html_title))
         smallest, largest = min(cover.BATCHES), max(cover.BATCHES)
         words = {
             "smallest": smallest,
             "largest": largest,
-            "few": f"{100 * measured.median(smallest):.0f} %",
-            "many": f"{100 * measured.median(largest):.0f} %",
+            "few": f"{100 * measured.median(smallest):.0f}\N{NO-BREAK SPACE}%",
+            "many": f"{100 * measured.median(largest):.0f}\N{NO-BREAK SPACE}%",
         }
         width, height = page_size(figure)
         alt = self.options["alt"].format(**words)

@@ -81,7 +81,7 @@ def _write(app: Sphinx, config: Config) -> None:
     home = folder(app)
     home.mkdir(parents=True, exist_ok=True)
     (home / "palette.css").write_text(style_sheet(), encoding="utf-8")
-    (home / "mark.svg").write_text(mark(config.project), encoding="utf-8")
+    (home / "mark.svg").write_text(mark(config.html_title), encoding="utf-8")
     config.html_static_path.append(str(home))
     config.html_favicon = str(home / "mark.svg")
     config.html_logo = str(home / "mark.svg")
