@@ -19,7 +19,7 @@ from book.tools.contents import Chapter, Part
 
 logger = logging.getLogger(__name__)
 
-ROW = 56  # pixels at the browser's usual size of letters; the style sheet says 3.5rem
+ROW = 64  # pixels at the usual size of letters; landing.css says 4rem, for titles of three lines
 REM = 16
 EDGE = 10  # from the dots to the right edge
 COLOURS = 6  # of l2s's palette
