@@ -29,7 +29,6 @@ PAIRS = 14  # columns
 STEPS, STEP_BATCH, RATE = 200, 64, 3e-3
 SEED = 1000
 GLYPH = 0.33  # inches
-DARK, PAPER = "#14181e", "#ffffff"  # the preview has a ground of its own
 FAINTEST = 0.05  # so that the silent ones can still be seen
 
 
@@ -72,16 +71,16 @@ def draw(cover: Cover) -> Figure:
     return picture
 
 
-def preview(cover: Cover, title: str) -> bytes:
+def preview(cover: Cover, title: str, *, ground: str, letters: str) -> bytes:
     """Draw the picture that other sites show beside a link: a PNG of 1200 by 630 pixels."""
     dpi = 200
     picture, axes = figure(width=1200 / dpi, height=630 / dpi)
     _draw_pairs(axes, cover)
     axes.set_yticks([])
-    axes.set_title(title, fontsize=19, color=PAPER, pad=8)
+    axes.set_title(title, fontsize=19, color=letters, pad=8)
     picture.get_layout_engine().set(rect=(0.03, 0.03, 0.94, 0.94))
     buffer = io.BytesIO()
-    picture.savefig(buffer, format="png", dpi=dpi, facecolor=DARK, metadata={"Software": None})
+    picture.savefig(buffer, format="png", dpi=dpi, facecolor=ground, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from book import cover
 from book.extensions.figures import inline_image
-from book.extensions.palette import folder
+from book.extensions.palette import GROUNDS, TOWARDS, folder
 
 
 class CoverFigure(SphinxDirective):
@@ -35,7 +35,10 @@ class CoverFigure(SphinxDirective):
         figure = cover.draw(measured)
         path = folder(self.env.app) / "cover.svg"
         path.write_text(plot.svg(figure), encoding="utf-8")
-        path.with_name("preview.png").write_bytes(cover.preview(measured, self.config.html_title))
+        preview = cover.preview(
+            measured, self.config.html_title, ground=GROUNDS["dark"][0], letters=TOWARDS["dark"]
+        )
+        path.with_name("preview.png").write_bytes(preview)
         smallest, largest = min(cover.BATCHES), max(cover.BATCHES)
         words = {
             "smallest": smallest,
