@@ -16,8 +16,10 @@ PINS = {"matplotlib": "3.0", "numpy": "2.0", "torch": "2.6"}
 
 OPENING = """# A sample
 
-Is it so? Needs [notation](../../book/notation.md). 20 minutes to read, 5 seconds to run.
-Paper: {cite:t}`someone2020`."""
+Is it so?
+
+*Needs*: [notation](../../book/notation.md). *Reading*: 20 minutes. *Running*: 5 seconds.
+*Paper*: {cite:t}`someone2020`."""
 
 DERIVATION = """## Derivation
 

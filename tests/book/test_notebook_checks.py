@@ -46,6 +46,7 @@ BAD = [
     ("install_cell_comes_first", replaced("install", "@main", "@v1"), "address of _config.yml"),
     ("opening_has_question_and_facts", replaced("opening", "# A sample", ""), "no title"),
     ("opening_has_question_and_facts", replaced("opening", "?", "."), "a question"),
+    ("opening_has_question_and_facts", replaced("opening", "*Needs*", "Needs"), "*Needs*"),
     ("opening_has_question_and_facts", replaced("opening", "minutes", "pages"), "minutes"),
     ("opening_has_question_and_facts", replaced("opening", "seconds", "cores"), "seconds"),
     ("opening_has_question_and_facts", replaced("opening", "{cite:t}", ""), "citation"),
