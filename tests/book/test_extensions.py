@@ -93,6 +93,7 @@ def write_book(root, stored, opening=OPENING, address="https://github.com/Someon
     (root / "book/tools").mkdir()
     shutil.copy(layout.ROOT / "book/tools/layout.py", root / "book/tools")
     shutil.copy(layout.ROOT / "book/references.bib", root / "book")
+    shutil.copy(layout.ROOT / "CITATION.cff", root)
     config = (layout.ROOT / "_config.yml").read_text(encoding="utf-8")
     (root / "_config.yml").write_text(config.replace(layout.repository()[0], address))
     (root / "_toc.yml").write_text(TOC)

@@ -230,7 +230,8 @@ def shown(built_site):
 
 
 READ_BY_MACHINE = [
-    *("book/preface", "book/instructors", "book/claims", "book/references", "book/api/train")
+    *("book/preface", "book/instructors", "book/claims", "book/references", "book/api/train"),
+    *("book/notation", "book/glossary", "book/cite", "book/errata", "book/accessibility"),
 ]
 
 
