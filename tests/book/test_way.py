@@ -65,6 +65,17 @@ def test_a_chapter_links_its_symbols_and_its_words(site, page):
     assert words <= site["book/glossary.html"].anchors
 
 
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_link_that_is_nothing_but_mathematics_has_a_name_in_words(site, page):
+    links = site[f"{page}.html"].html.select("article a:has(span.math)")
+    named = [link for link in links if link.get_text().strip().startswith("\\(")]
+    assert named
+    for link in named:
+        title = link.get("title", "")
+        assert len(title) > 3, link
+        assert "\\" not in title, title
+
+
 def test_every_entry_of_the_glossary_is_defined_and_linked(site):
     linked = set().union(*(linked_from(p, "glossary.html", "term") for p in site.values()))
     within = {link["href"][1:] for link in site["book/glossary.html"].html.select("dd a")}
