@@ -73,19 +73,30 @@ def test_the_search_field_of_a_page_leads_to_results(tab, shown):
     assert "q=nt_xent" in tab.url
 
 
-def test_a_symbol_leads_to_its_row_and_a_word_to_its_definition(tab, shown):
-    for name in ("notation.html#symbol-temperature", "glossary.html#term-temperature"):
-        tab.goto(f"{shown[1]}{CHAPTER}", wait_until="load")
-        tab.locator(f'article a[href$="{name}"]').first.click()
-        tab.wait_for_url(f"**/book/{name}")
-        target = tab.locator(f"#{name.partition('#')[2]}")
-        box = target.bounding_box()
-        assert box is not None
-        assert 0 <= box["y"] < HEIGHT
-        marked = target.evaluate(
-            "one => getComputedStyle(one.closest('tr') ?? one).backgroundColor"
-        )
-        assert marked not in ("rgba(0, 0, 0, 0)", "transparent")
+@pytest.mark.parametrize(
+    ("page", "name", "other"),  # the other row has the same ground when no row is meant
+    [
+        ("notation.html", "symbol-temperature", "symbol-mass"),
+        ("glossary.html", "term-temperature", "term-view"),
+    ],
+)
+def test_a_symbol_leads_to_its_row_and_a_word_to_its_definition(tab, shown, page, name, other):
+    tab.goto(f"{shown[1]}{CHAPTER}", wait_until="load")
+    tab.locator(f'article a[href$="{page}#{name}"]').first.click()
+    tab.wait_for_url(f"**/book/{page}#{name}")
+    box = tab.locator(f"#{name}").bounding_box()
+    assert box is not None
+    assert 0 <= box["y"] < HEIGHT
+    ground = "one => getComputedStyle(one.closest('td') ?? one).backgroundColor"
+    plain, marked = (tab.locator(f"#{row}").evaluate(ground) for row in (other, name))
+    assert marked != plain
+
+
+def test_results_with_long_names_fit_a_phone(tab, shown):
+    tab.set_viewport_size({"width": 390, "height": HEIGHT})
+    tab.goto(f"{shown[1]}search.html?q=contrastive", wait_until="networkidle")
+    assert tab.locator("#search-results ul.search > li > a").count() > 5
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("page", ["book/cite.html", CHAPTER])
