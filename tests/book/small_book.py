@@ -21,6 +21,7 @@ def write_frame(
     for name in ("extensions", "static", "tools"):
         shutil.copytree(layout.ROOT / "book" / name, root / "book" / name)
     shutil.copy(layout.ROOT / "book/references.bib", root / "book")
+    shutil.copy(layout.ROOT / "CITATION.cff", root)
     config = (layout.ROOT / "_config.yml").read_text(encoding="utf-8")
     (root / "_config.yml").write_text(config.replace(layout.repository()[0], address))
     (root / "_toc.yml").write_text(toc)

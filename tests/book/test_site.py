@@ -234,6 +234,7 @@ def shown(built_site):
 READ_BY_MACHINE = [
     *("index", "book/preface", "book/instructors", "book/claims", "book/papers"),
     *("book/references", "book/api/train"),
+    *("book/notation", "book/glossary", "book/cite", "book/errata", "book/accessibility"),
 ]
 
 
