@@ -12,8 +12,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from book.tools import layout
 
 _TITLE = re.compile(r"^# +(.+?)\s*$", re.MULTILINE)
@@ -48,16 +46,14 @@ class Part:
 
 def parts(root: Path = layout.ROOT) -> list[Part]:
     """The parts of _toc.yml that hold chapters, in reading order."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     found, number = [], 0
-    for part in toc.get("parts", []):
-        pages = [entry["file"] for entry in part["chapters"] if "file" in entry]
+    for caption, pages in layout.parts(root):
         chapters = []
         for page in (page for page in pages if page.startswith("chapters/")):
             number += 1
             chapters.append(_chapter(root, page, number))
         if chapters:
-            found.append(Part(part.get("caption", ""), tuple(chapters)))
+            found.append(Part(caption, tuple(chapters)))
     return found
 
 

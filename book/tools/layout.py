@@ -43,15 +43,13 @@ def documents(root: Path = ROOT) -> list[str]:
 def parts(root: Path = ROOT) -> list[tuple[str, list[str]]]:
     """The caption and the pages of each part of _toc.yml; what stands before all has none."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    captioned = [(part["caption"], _files([part])) for part in toc.get("parts", [])]
+    captioned = [(part.get("caption", ""), _files([part])) for part in toc.get("parts", [])]
     return [("", [toc["root"], *_files(toc.get("chapters", []))]), *captioned]
 
 
 def captions(root: Path = ROOT) -> dict[str, str]:
     """The caption of the part in which each page of _toc.yml stands."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    parts = toc.get("parts", [])
-    return {page: part["caption"] for part in parts for page in _files(part["chapters"])}
+    return {page: caption for caption, pages in parts(root) for page in pages if caption}
 
 
 def repository(root: Path = ROOT) -> tuple[str, str]:

@@ -20,7 +20,8 @@ def write_frame(
     """Everything but the pages: extensions, tools, style, references, configuration, contents."""
     for name in ("extensions", "static", "tools"):
         shutil.copytree(layout.ROOT / "book" / name, root / "book" / name)
-    shutil.copy(layout.ROOT / "book/references.bib", root / "book")
+    for name in ("cover.py", "references.bib"):
+        shutil.copy(layout.ROOT / "book" / name, root / "book")
     shutil.copy(layout.ROOT / "CITATION.cff", root)
     config = (layout.ROOT / "_config.yml").read_text(encoding="utf-8")
     (root / "_config.yml").write_text(config.replace(layout.repository()[0], address))
