@@ -10,7 +10,7 @@ READY := .venv/.installed
 ONE_THREAD := OMP_NUM_THREADS=1 L2S_PROGRESS=0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test run refresh new exercises variant grade doctor bench serve lint test-colab clean
+.PHONY: help book test run refresh new exercises variant grade doctor bench serve version lint test-colab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -52,6 +52,9 @@ bench: $(READY)  ## run the benchmarks side by side [CHAPTER=labels/contrastive]
 
 serve: $(READY)  ## show the built site on this machine [ARGS="--port 8000"]
 	$(PY) -m book.tools.serve $(ARGS)
+
+version: $(READY)  ## set the version, and with it what buttons and install cells name: VERSION=0.1.0
+	$(PY) -m book.tools.set_version $(VERSION)
 
 lint: $(READY)  ## style, types and import arrows
 	$(PY) -m ruff check .

@@ -14,6 +14,7 @@ from book.extensions.address import repository_name, site_url
 from book.tools import build_site, layout
 from tests.book.pages import broken_links, pages
 
+VERSION = "0.2.0"  # a release, so links name its tag
 OPENING = """# A sample
 
 Does it rise? {cite:t}`yeh2022` say so. See {numref}`fig-rise`, {numref}`fig-steps`,
@@ -31,7 +32,7 @@ As $x$ does.
 """
 PAGE = """# Front
 
-Lives at <{{ repository_url }}>, `{{ repository_name }}`.
+Lives at <{{ repository_url }}>, `{{ repository_name }}`, `@{{ repository_branch }}`.
 
 ```{claims-ledger}
 ```
@@ -96,6 +97,7 @@ def write_book(root, stored, opening=OPENING, address="https://github.com/Someon
     config = (layout.ROOT / "_config.yml").read_text(encoding="utf-8")
     (root / "_config.yml").write_text(config.replace(layout.repository()[0], address))
     (root / "_toc.yml").write_text(TOC)
+    (root / "pyproject.toml").write_text(f'[project]\nversion = "{VERSION}"\n')
     (root / "front.md").write_text(PAGE)
     (root / "references.md").write_text(REFERENCES)
     (root / "chapters/part").mkdir(parents=True)
@@ -176,13 +178,13 @@ def test_one_changed_line_moves_every_address(small_site):
     front, chapter = small_site["front.html"], small_site["chapters/part/sample.html"]
     repository = "Someone/other-book"
     assert f"https://github.com/{repository}" in front.links
-    assert front.html.article.code.get_text() == repository
+    assert [code.get_text() for code in front.html.article("code")] == [repository, "@v0.2.0"]
     assert (
-        f"https://colab.research.google.com/github/{repository}/blob/main/chapters/part/sample.ipynb"
+        f"https://colab.research.google.com/github/{repository}/blob/v0.2.0/chapters/part/sample.ipynb"
         in chapter.links
     )
     assert (
-        f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/chapters/part/sample.ipynb"
+        f"https://mybinder.org/v2/gh/{repository}/v0.2.0?urlpath=lab/tree/chapters/part/sample.ipynb"
         in chapter.links
     )
     canonical = chapter.html.find("link", rel="canonical")["href"]
