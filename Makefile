@@ -10,7 +10,7 @@ READY := .venv/.installed
 ONE_THREAD := OMP_NUM_THREADS=1 L2S_PROGRESS=0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test run refresh new exercises variant grade doctor bench serve version lint test-colab clean
+.PHONY: help book test run refresh new exercises variant grade doctor bench serve screenshots measure test-browser version lint test-colab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -52,6 +52,16 @@ bench: $(READY)  ## run the benchmarks side by side [CHAPTER=labels/contrastive]
 
 serve: $(READY)  ## show the built site on this machine [ARGS="--port 8000"]
 	$(PY) -m book.tools.serve $(ARGS)
+
+screenshots: $(READY)  ## pictures of the built site in _build/screenshots/ [ARGS="book/setup ..."]
+	$(PY) -m book.tools.screenshots $(ARGS)
+
+measure: $(READY)  ## how fast the built site's pages are, on a slow processor [ARGS="book/setup ..."]
+	$(PY) -m book.tools.measure_site $(ARGS)
+
+test-browser: $(READY)  ## only the tests in a browser; installs Chromium where it may [ARGS="-k words"]
+	$(PY) -m book.tools.chromium
+	$(ONE_THREAD) $(PY) -m pytest tests/book/browser -n $(WORKERS) --dist loadfile $(ARGS)
 
 version: $(READY)  ## set the version, and with it what buttons and install cells name: VERSION=0.1.0
 	$(PY) -m book.tools.set_version $(VERSION)
