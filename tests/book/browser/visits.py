@@ -32,6 +32,13 @@ UNREADABLE = """() => {
     return left.map(each => each.textContent.slice(0, 80));
 }"""
 
+# The theme lets a formula in a line scroll, which cuts off what stands out of its box.
+CUT_OFF = """() => [...document.querySelectorAll('article span.math')].filter(each => {
+    const box = each.getBoundingClientRect();
+    const drawn = each.querySelector('mjx-math')?.getBoundingClientRect() ?? box;
+    return drawn.top < box.top - 2 || drawn.bottom > box.bottom + 2;
+}).map(each => each.textContent.slice(0, 80))"""
+
 
 @contextmanager
 def phone(browser: Browser, mode: str) -> Iterator[Page]:
@@ -51,6 +58,7 @@ def faults(page: Page, home: str, name: str, axe: Axe) -> list[str]:
     if width > PHONE["width"]:
         found.append(f"it scrolls sideways: it is {width} pixels wide")
     found += [f"mathematics is not typeset: {text}" for text in page.evaluate(UNREADABLE)]
+    found += [f"a formula is cut off: {text}" for text in page.evaluate(CUT_OFF)]
     for violation in axe.run(page).response["violations"]:
         if violation["impact"] in GRAVE:
             found += [f"{violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
