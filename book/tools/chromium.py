@@ -31,9 +31,9 @@ INSTALL = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromi
 
 def main() -> None:
     """Install Chromium if it is missing and apt may be used; else end with what to do."""
-    if find() is None:
+    if chromium_path() is None:
         install()
-    if find() is None:
+    if chromium_path() is None:
         sys.exit(f"The browser tests need Chromium, and apt did not bring it. {REMEDY}")
 
 
@@ -48,7 +48,7 @@ def install() -> None:
         subprocess.run(command, env=environment, check=False)
 
 
-def find() -> str | None:
+def chromium_path() -> str | None:
     """Return the Chromium that the system installed, if there is one."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -56,7 +56,7 @@ def find() -> str | None:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Start Chromium, or end the program with the way to install it."""
-    path = find()
+    path = chromium_path()
     if path is None:
         sys.exit(f"No Chromium here. {REMEDY}")
     with sync_playwright() as playwright:

@@ -9,7 +9,7 @@ from book.tools.serve import served
 @pytest.fixture(scope="session")
 def browser():
     """Chromium, which reaches this machine alone."""
-    if chromium.find() is None:
+    if chromium.chromium_path() is None:
         pytest.skip(f"There is no Chromium here. {chromium.REMEDY}")
     with chromium.browser() as started:
         yield started
