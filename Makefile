@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 L2S_PROGRESS=0 $(PY) -m pytest
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 100
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test test-chapters test-rest run refresh new exercises variant grade doctor bench serve lint test-colab clean
+.PHONY: help book pdf test test-chapters test-rest test-browser run refresh new exercises variant grade doctor bench serve screenshots measure version lint test-colab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -62,6 +62,19 @@ bench: $(READY)  ## run the benchmarks side by side [CHAPTER=labels/contrastive]
 
 serve: $(READY)  ## show the built site on this machine [ARGS="--port 8000"]
 	$(PY) -m book.tools.serve $(ARGS)
+
+screenshots: $(READY)  ## pictures of the built site in _build/screenshots/ [ARGS="book/setup ..."]
+	$(PY) -m book.tools.screenshots $(ARGS)
+
+measure: $(READY)  ## how fast the built site's pages are, on a slow processor [ARGS="book/setup ..."]
+	$(PY) -m book.tools.measure_site $(ARGS)
+
+test-browser: $(READY)  ## only the tests in a browser; installs Chromium where it may [ARGS="-k words"]
+	$(PY) -m book.tools.chromium
+	$(ONE_THREAD) $(PY) -m pytest tests/book/browser -n $(WORKERS) --dist loadfile $(ARGS)
+
+version: $(READY)  ## set the version, and with it what buttons and install cells name: VERSION=0.1.0
+	$(PY) -m book.tools.set_version $(VERSION)
 
 lint: $(READY)  ## style, types and import arrows
 	$(PY) -m ruff check .

@@ -18,7 +18,9 @@ from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 from book.tools import layout
 from book.tools.join_pages import join
-from book.tools.screenshots import SITE, browser, listen, served
+from book.tools.chromium import browser, listen
+from book.tools.screenshots import SITE
+from book.tools.serve import served
 
 TARGET = layout.ROOT / "_build" / "learning-to-select.pdf"
 JOINED = "the-whole-book.html"  # an address of the site that only this program answers

@@ -29,7 +29,7 @@ def install_cell_comes_first(notebook: Notebook) -> list[str]:
     if not tagged or tagged != list(notebook.cells[:1]):
         return ["The first cell, and no other, has the tag remove-cell: `make refresh` adds it."]
     if tagged[0].source != install_cell(notebook.root):
-        return ["The install cell does not name the address of _config.yml: run `make refresh`."]
+        return ["The install cell does not name the address of _config.yml: run `make version`."]
     return []
 
 

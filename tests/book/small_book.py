@@ -15,7 +15,10 @@ KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "languag
 
 
 def write_frame(
-    root: Path, toc: str, address: str = "https://github.com/Someone/other-book"
+    root: Path,
+    toc: str,
+    address: str = "https://github.com/Someone/other-book",
+    version: str = "0.2.0",  # a release, so that links name its tag
 ) -> None:
     """Everything but the pages: extensions, tools, style, references, configuration, contents."""
     for name in ("extensions", "static", "tools"):
@@ -26,6 +29,7 @@ def write_frame(
     config = (layout.ROOT / "_config.yml").read_text(encoding="utf-8")
     (root / "_config.yml").write_text(config.replace(layout.repository()[0], address))
     (root / "_toc.yml").write_text(toc)
+    (root / "pyproject.toml").write_text(f'[project]\nversion = "{version}"\n')
 
 
 def write_notebook(path: Path, opening: str, stored: list[Any]) -> None:

@@ -12,6 +12,7 @@ from book.tools import build_site
 from tests.book.pages import broken_links, pages
 from tests.book.small_book import write_frame, write_notebook
 
+VERSION = "0.2.0"  # a release: links name its tag
 OPENING = """# A sample
 
 Does it rise? {cite:t}`yeh2022` say so. See {numref}`fig-rise`, {numref}`fig-steps`,
@@ -29,7 +30,7 @@ As $x$ does.
 """
 PAGE = """# Front
 
-Lives at <{{ repository_url }}>, `{{ repository_name }}`.
+Lives at <{{ repository_url }}>, `{{ repository_name }}`, `@{{ repository_branch }}`.
 
 ```{claims-ledger}
 ```
@@ -86,7 +87,7 @@ def outputs(monkeypatch):
 
 def write_book(root, stored, opening=OPENING, address="https://github.com/Someone/other-book"):
     """A book with this one's configuration and extensions, and one chapter."""
-    write_frame(root, TOC, address)
+    write_frame(root, TOC, address, VERSION)
     (root / "front.md").write_text(PAGE)
     (root / "references.md").write_text(REFERENCES)
     write_notebook(root / "chapters/part/sample.ipynb", opening, stored)
@@ -151,13 +152,13 @@ def test_one_changed_line_moves_every_address(small_site):
     front, chapter = small_site["front.html"], small_site["chapters/part/sample.html"]
     repository = "Someone/other-book"
     assert f"https://github.com/{repository}" in front.links
-    assert front.html.article.code.get_text() == repository
+    assert [code.get_text() for code in front.html.article("code")] == [repository, "@v0.2.0"]
     assert (
-        f"https://colab.research.google.com/github/{repository}/blob/main/chapters/part/sample.ipynb"
+        f"https://colab.research.google.com/github/{repository}/blob/v0.2.0/chapters/part/sample.ipynb"
         in chapter.links
     )
     assert (
-        f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/chapters/part/sample.ipynb"
+        f"https://mybinder.org/v2/gh/{repository}/v0.2.0?urlpath=lab/tree/chapters/part/sample.ipynb"
         in chapter.links
     )
     canonical = chapter.html.find("link", rel="canonical")["href"]

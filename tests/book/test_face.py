@@ -15,7 +15,7 @@ from book import cover
 from book.extensions import palette
 from book.extensions.book_map import facts_of
 from book.tools import contents, layout
-from book.tools.screenshots import browser, chromium_path, listen, served
+from book.tools.chromium import listen
 from tests.book import synthetic_book
 
 ROOT = layout.ROOT
@@ -150,14 +150,6 @@ def test_letters_have_enough_contrast(mode):
     assert palette.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)  # WebAIM's
 
 
-@pytest.fixture(scope="module")
-def shown(built_site):
-    if chromium_path() is None:
-        pytest.skip("needs Chromium: apt install chromium")
-    with served(built_site) as address, browser() as chromium:
-        yield chromium, address
-
-
 GROUNDS_AND_LETTERS = """() => {
     const style = getComputedStyle(document.documentElement);
     const probe = document.body.appendChild(document.createElement('i'));
@@ -172,9 +164,8 @@ GROUNDS_AND_LETTERS = """() => {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_landing_page_reads_on_a_phone(shown, mode):
-    chromium, address = shown
-    context = chromium.new_context(viewport={"width": 390, "height": 800}, color_scheme=mode)
+def test_the_landing_page_reads_on_a_phone(browser, address, mode):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=mode)
     tab = context.new_page()
     heard = listen(tab, address)
     tab.goto(f"{address}index.html", wait_until="networkidle")
@@ -189,9 +180,8 @@ def test_the_landing_page_reads_on_a_phone(shown, mode):
     context.close()
 
 
-def test_dots_stand_at_their_lines_and_the_keyboard_brings_arcs_forward(shown):
-    chromium, address = shown
-    tab = chromium.new_page(viewport={"width": 390, "height": 800})
+def test_dots_stand_at_their_lines_and_the_keyboard_brings_arcs_forward(browser, address):
+    tab = browser.new_page(viewport={"width": 390, "height": 800})
     tab.goto(f"{address}index.html")
     for place, line in enumerate(tab.locator(".l2s-map li[class*=l2s-map-] > p").all()):
         text, dot = line.bounding_box(), tab.locator(".l2s-map circle").nth(place).bounding_box()
@@ -221,9 +211,8 @@ def test_a_preview_for_other_sites_is_named_and_there(built_site, landing):
     assert (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])) == (1200, 630)
 
 
-def test_prose_has_about_seventy_letters_a_line_and_code_has_eighty_columns(shown):
-    chromium, address = shown
-    tab = chromium.new_page(viewport={"width": 1280, "height": 800})
+def test_prose_has_about_seventy_letters_a_line_and_code_has_eighty_columns(browser, address):
+    tab = browser.new_page(viewport={"width": 1280, "height": 800})
     tab.goto(f"{address}{contents.chapters(contents.parts())[0].page}.html")
     letters = """() => {
         const p = document.querySelector('article p'), line = p.cloneNode(true);

@@ -10,7 +10,8 @@ from l2s.claims import COLORS, VERDICTS
 
 from book.extensions import ledger, ledger_figure, ledger_filters
 from book.tools import build_site, layout
-from book.tools.screenshots import browser, chromium_path, listen, served
+from book.tools.chromium import listen
+from book.tools.serve import served
 from tests.book.pages import broken_links, pages
 from tests.book.small_book import claim_output, write_frame, write_notebook
 
@@ -173,26 +174,18 @@ def test_a_title_is_read_from_the_first_heading(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    if chromium_path() is None:
-        pytest.skip("needs Chromium: apt install chromium")
-    with browser() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def site(book):
     with served(book) as address:
         yield address
 
 
 @pytest.fixture
-def open_ledger(chromium, site):
+def open_ledger(browser, site):
     """Open the ledger with a choice in its address; no complaint may be heard."""
     contexts, heard = [], []
 
     def go(choice=None, **options):
-        context = chromium.new_context(**options)
+        context = browser.new_context(**options)
         contexts.append(context)
         tab = context.new_page()
         heard.append(listen(tab, site))
@@ -291,8 +284,8 @@ def test_without_scripts_the_whole_table_is_there_and_no_dead_filter(open_ledger
     assert said(tab) == expected()
 
 
-def test_from_a_file_filters_work_and_keep_the_address(chromium, book):
-    tab = chromium.new_page()
+def test_from_a_file_filters_work_and_keep_the_address(browser, book):
+    tab = browser.new_page()
     errors = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(f"{(book / 'book/claims.html').as_uri()}?paper=oord2018#ledger")

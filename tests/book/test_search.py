@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from book.tools.screenshots import browser, chromium_path, listen, served
+from book.tools.chromium import listen
 
 CHAPTER = "chapters/labels/contrastive.html"
 API = "book/api/labels/contrastive.html"
@@ -26,15 +26,12 @@ WANTED = [
 
 
 @pytest.fixture(scope="module")
-def shown(built_site):
-    """A browser's context that may use the clipboard, and the address of the site."""
-    if chromium_path() is None:
-        pytest.skip("needs Chromium: apt install chromium")
-    with served(built_site) as address, browser() as chromium:
-        context = chromium.new_context(viewport={"width": 1280, "height": HEIGHT})
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        yield context, address
-        context.close()
+def shown(browser, address):
+    """A context that may use the clipboard, and the address of the site."""
+    context = browser.new_context(viewport={"width": 1280, "height": HEIGHT})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield context, address
+    context.close()
 
 
 @pytest.fixture
