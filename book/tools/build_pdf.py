@@ -17,8 +17,8 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 from book.tools import layout
-from book.tools.join_pages import join
 from book.tools.chromium import browser, listen
+from book.tools.join_pages import join
 from book.tools.screenshots import SITE
 from book.tools.serve import served
 

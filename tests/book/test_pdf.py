@@ -10,9 +10,9 @@ from bs4 import BeautifulSoup
 from pypdf import PdfReader, PdfWriter
 
 from book.tools import build_pdf, layout
+from book.tools.chromium import browser, chromium_path, listen
 from book.tools.join_pages import join, printed_pages
 from book.tools.print_article import article, name
-from book.tools.chromium import browser, chromium_path, listen
 from book.tools.serve import served
 
 MEGABYTE = 1e6

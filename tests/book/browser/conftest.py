@@ -1,4 +1,4 @@
-"""A page or a context of the browser for each test; tests/book/conftest.py has browser and server."""
+"""A page or a context of the browser for each test; browser and server stand one folder up."""
 
 import pytest
 

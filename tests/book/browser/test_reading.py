@@ -3,7 +3,6 @@
 import pytest
 from playwright.sync_api import expect
 
-from book.tools import layout
 from book.tools.chromium import listen, settle
 from book.tools.serve import served
 from tests.book.browser.visits import CHAPTER, PHONE, UNREADABLE, typeset
