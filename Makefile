@@ -7,10 +7,11 @@ PY := .venv/bin/python
 READY := .venv/.installed
 
 # Two processes with a team of threads each fight over the cores: one thread a process is far faster.
-ONE_THREAD := OMP_NUM_THREADS=1 L2S_PROGRESS=0
+PYTEST := OMP_NUM_THREADS=1 L2S_PROGRESS=0 $(PY) -m pytest
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 100
 
 .DEFAULT_GOAL := help
-.PHONY: help book test run refresh new exercises variant grade doctor bench serve lint test-colab clean
+.PHONY: help book pdf test test-chapters test-rest test-browser run refresh new exercises variant grade doctor bench serve screenshots measure version lint test-colab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -21,9 +22,18 @@ $(READY): pyproject.toml constraints.txt
 book: $(READY)  ## build the site, and say where to open it
 	$(PY) -m book.tools.build_site
 
-test: $(READY)  ## library tests, chapters through nbval, checks of the book [ARGS="-k words"]
-	$(ONE_THREAD) $(PY) -m pytest chapters exercises/source tests lib/l2s --doctest-modules \
-	  --nbval-lax --nbval-current-env --nbval-cell-timeout 100 \
+pdf: book  ## print the whole book into _build/learning-to-select.pdf (needs Chromium)
+	$(PY) -m book.tools.build_pdf
+
+test: test-chapters test-rest  ## all tests, the chapters first [ARGS="-k words"]
+
+# A chapter is timed, so it has the machine to itself. Status 5 says that no test was selected, which
+# is right here where ARGS names a test of the rest.
+test-chapters: $(READY)
+	$(PYTEST) chapters $(NBVAL) $(ARGS) || [ $$? -eq 5 -a -n "$(ARGS)" ]
+
+test-rest: $(READY)
+	$(PYTEST) exercises/source tests lib/l2s --doctest-modules $(NBVAL) \
 	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 run: $(READY)  ## run a chapter with other parameters: CHAPTER=labels/contrastive PROFILE=full SEED=3 [ARGS="-p name value"]
@@ -52,6 +62,19 @@ bench: $(READY)  ## run the benchmarks side by side [CHAPTER=labels/contrastive]
 
 serve: $(READY)  ## show the built site on this machine [ARGS="--port 8000"]
 	$(PY) -m book.tools.serve $(ARGS)
+
+screenshots: $(READY)  ## pictures of the built site in _build/screenshots/ [ARGS="book/setup ..."]
+	$(PY) -m book.tools.screenshots $(ARGS)
+
+measure: $(READY)  ## how fast the built site's pages are, on a slow processor [ARGS="book/setup ..."]
+	$(PY) -m book.tools.measure_site $(ARGS)
+
+test-browser: $(READY)  ## only the tests in a browser; installs Chromium where it may [ARGS="-k words"]
+	$(PY) -m book.tools.chromium
+	$(ONE_THREAD) $(PY) -m pytest tests/book/browser -n $(WORKERS) --dist loadfile $(ARGS)
+
+version: $(READY)  ## set the version, and with it what buttons and install cells name: VERSION=0.1.0
+	$(PY) -m book.tools.set_version $(VERSION)
 
 lint: $(READY)  ## style, types and import arrows
 	$(PY) -m ruff check .

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 
 # What is written, and what a checker (axe) asks for instead.
@@ -20,6 +21,7 @@ UNNAMED, NAMED = "<summary>", '<summary aria-label="Show or hide the pages below
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Run late, when the theme has put its menu into the page's context."""
+    app.add_css_file("accessibility.css")
     app.connect("html-page-context", _mend, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -29,7 +31,17 @@ def _mend(
 ) -> None:
     for written, mended in MENDED.items():
         context["body"] = context.get("body", "").replace(written, mended)
+    if pagename == "_modules/index":
+        context["body"] = _nested(context["body"])
     context["generate_toctree_html"] = _with_names(context["generate_toctree_html"])
+
+
+def _nested(body: str) -> str:
+    """Put a list that stands between the entries of another into the entry before it."""
+    page = BeautifulSoup(body, "html.parser")
+    for inner in page.select("ul > ul"):
+        inner.find_previous_sibling("li").append(inner)
+    return str(page)
 
 
 def _with_names(menu: Callable[..., object]) -> Callable[..., str]:

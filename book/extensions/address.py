@@ -1,5 +1,6 @@
 """Derive every address of the site from the one repository address in _config.yml.
 
+Launch buttons name the tag of a release, or the branch between releases: layout.reference decides.
 The site's own address (canonical links, sitemap, social previews, the 404 page's prefix) follows
 from the repository on GitHub, and pages may write ``{{ repository_url }}``,
 ``{{ repository_branch }}``, ``{{ repository_name }}`` and ``{{ site_url }}``, in code blocks too.
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
+
+from book.tools import layout
 
 REPOSITORY = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)/?")
 
@@ -43,6 +46,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 def _set_addresses(app: Sphinx, config: Config) -> None:
     site = site_url(config.html_theme_options["repository_url"])
+    _, config.html_theme_options["repository_branch"] = layout.repository(Path(app.srcdir))
     config.html_baseurl = site
     config.ogp_site_url = site
     config.notfound_urls_prefix = urlsplit(site).path

@@ -35,7 +35,7 @@ def main() -> None:
 
 def build(output: Path, source: Path = ROOT) -> int:
     """Build the site of ``source`` into ``output/_build/html`` and return the exit status."""
-    for stale in ("html", "figures", ".doctrees"):
+    for stale in ("html", "face", "figures", ".doctrees"):
         shutil.rmtree(output / "_build" / stale, ignore_errors=True)
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source)]
     options = ["-W", "-n", "--keep-going", "-q", "--path-output", str(output)]

@@ -9,11 +9,11 @@ import importlib.util
 
 if importlib.util.find_spec("l2s") is None:
     # Adds what is missing, and leaves the torch and numpy that are here alone.
-    %pip install -q "learning-to-select @ git+{url}@{branch}"
+    %pip install -q "learning-to-select @ git+{url}@{reference}"
 """
 
 
 def install_cell(root: Path = layout.ROOT) -> str:
-    """The source of the install cell, for the address that _config.yml gives."""
-    url, branch = layout.repository(root)
-    return _TEXT.format(url=url, branch=branch).rstrip("\n")
+    """The source of the install cell: the address of _config.yml, at the tag of the version."""
+    url, reference = layout.repository(root)
+    return _TEXT.format(url=url, reference=reference).rstrip("\n")

@@ -1,5 +1,7 @@
 """Where things stand: the paths of a chapter, the table of contents, the repository's address."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -37,14 +39,41 @@ def modules(name: str, root: Path = ROOT) -> list[Path]:
 
 def documents(root: Path = ROOT) -> list[str]:
     """Every page of _toc.yml in reading order, such as ``chapters/labels/contrastive``."""
+    return [page for _, pages in parts(root) for page in pages]
+
+
+def parts(root: Path = ROOT) -> list[tuple[str, list[str]]]:
+    """The caption and the pages of each part of _toc.yml; what stands before all has none."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *_files(toc.get("parts", toc.get("chapters", [])))]
+    captioned = [(part.get("caption", ""), _files([part])) for part in toc.get("parts", [])]
+    return [("", [toc["root"], *_files(toc.get("chapters", []))]), *captioned]
+
+
+def captions(root: Path = ROOT) -> dict[str, str]:
+    """The caption of the part in which each page of _toc.yml stands."""
+    return {page: caption for caption, pages in parts(root) for page in pages if caption}
 
 
 def repository(root: Path = ROOT) -> tuple[str, str]:
-    """The address and the branch that _config.yml gives for the book."""
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    return config["repository"]["url"], config["repository"]["branch"]
+    """The address of the book's repository, and the reference that links and installs name."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    return config["url"], reference(version(root), config["branch"])
+
+
+def version(root: Path = ROOT) -> str:
+    """The version of book and library, as pyproject.toml has it."""
+    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "version"
+    ]
+
+
+def reference(version: str, branch: str) -> str:
+    """The tag of a release; the branch between releases, where the version ends in ``.devN``.
+
+    The branch moves on after a page is built. A tag does not, so the notebook that a reader opens
+    from the page of a release, and the library that it installs, are those of the page.
+    """
+    return branch if re.search(r"\.dev\d+$", version) else f"v{version}"
 
 
 def _files(entries: list[dict]) -> list[str]:

@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from types import ModuleType
 
-__version__ = "0.1.0"
+__version__ = "0.1.0.dev0"
 
 _MODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 

@@ -15,18 +15,28 @@ import numpy as np
 
 from l2s import _page, checks
 
-__all__ = ["MIME_TYPE", "VERDICTS", "Claim", "ClaimFailed", "Measurement", "claim", "mean_sd"]
+__all__ = [
+    "COLORS",
+    "MIME_TYPE",
+    "VERDICTS",
+    "Claim",
+    "ClaimFailed",
+    "Measurement",
+    "claim",
+    "mean_sd",
+    "seeds_text",
+]
 
 MIME_TYPE = "application/vnd.l2s.claim+json"
 SCHEMA = 1  # of the JSON output: counted up when a key changes its meaning
 
-_COLORS = {
+COLORS = {
     "reproduced": _page.PALETTE[2],
     "reproduced at small scale": _page.PALETTE[0],
     "not reproduced": _page.PALETTE[3],
     "out of reach here": _page.INK,
 }
-VERDICTS = tuple(_COLORS)
+VERDICTS = tuple(COLORS)
 
 
 class ClaimFailed(AssertionError):  # noqa: N818  it is an assertion that failed, and says so
@@ -169,6 +179,20 @@ def mean_sd(values: Any) -> str:
     return _reduced("values", array).text
 
 
+@checks.typed
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Write seeds as text, consecutive ones as a range.
+
+    >>> seeds_text([1000, 1001, 1002, 1003])
+    '1000 to 1003'
+    >>> seeds_text([3, 5])
+    '3, 5'
+    """
+    if len(seeds) > 3 and list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(str(seed) for seed in seeds)
+
+
 def _check_verdict(verdict: str, measured: object, holds: object, reason: str) -> None:
     if verdict in ("not reproduced", "out of reach here"):
         _page.check_text("reason", reason, f"The verdict {verdict!r} needs the most likely reason.")
@@ -277,17 +301,11 @@ def _rows(made: Claim) -> list[tuple[str, str]]:
     rows = [
         ("Paper", f"{made.paper}: {made.paper_value}"),
         ("Measured", measured),
-        ("Seeds", _seeds_text(made.seeds)),
+        ("Seeds", seeds_text(made.seeds)),
         ("Setting", made.setting),
         ("Reason", made.reason),
     ]
     return [(head, text) for head, text in rows if text]
-
-
-def _seeds_text(seeds: tuple[int, ...]) -> str:
-    if len(seeds) > 3 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(str(seed) for seed in seeds)
 
 
 def _heading(made: Claim) -> str:
@@ -302,7 +320,7 @@ def _text(made: Claim) -> str:
 
 def _card(made: Claim) -> str:
     """The card, its text in the page's colour: the verdict's suit lines, not small letters."""
-    color = _COLORS[made.verdict]
+    color = COLORS[made.verdict]
     rows = "".join(f"<div><b>{head}</b> {html.escape(text)}</div>" for head, text in _rows(made))
     return (
         f'<div class="l2s-claim" id="claim-{made.id}" style="border:1px solid {color};'

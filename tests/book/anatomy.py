@@ -29,7 +29,7 @@ def install_cell_comes_first(notebook: Notebook) -> list[str]:
     if not tagged or tagged != list(notebook.cells[:1]):
         return ["The first cell, and no other, has the tag remove-cell: `make refresh` adds it."]
     if tagged[0].source != install_cell(notebook.root):
-        return ["The install cell does not name the address of _config.yml: run `make refresh`."]
+        return ["The install cell does not name the address of _config.yml: run `make version`."]
     return []
 
 
@@ -41,6 +41,9 @@ def opening_has_question_and_facts(notebook: Notebook) -> list[str]:
         "a question (no question mark is there)": "?" in opening.prose,
         "the minutes to read": re.search(r"\d+ min", opening.prose),
         "the seconds to run": re.search(r"\d+ (s\b|sec)", opening.prose),
+        "what it needs (`*Needs*:`, with a link to each chapter it builds on)": re.search(
+            r"^\*Needs\*:.*\S", opening.prose, re.MULTILINE
+        ),
         "a citation of the papers covered": _CITATION.search(opening.prose),
     }
     return [f"The opening lacks {what}." for what, found in wanted.items() if not found]

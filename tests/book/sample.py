@@ -16,8 +16,10 @@ PINS = {"matplotlib": "3.0", "numpy": "2.0", "torch": "2.6"}
 
 OPENING = """# A sample
 
-Is it so? Needs [notation](../../book/notation.md). 20 minutes to read, 5 seconds to run.
-Paper: {cite:t}`someone2020`."""
+Is it so?
+
+*Needs*: [notation](../../book/notation.md). *Reading*: 20 minutes. *Running*: 5 seconds.
+*Paper*: {cite:t}`someone2020`."""
 
 DERIVATION = """## Derivation
 
@@ -81,7 +83,10 @@ def write(root: Path, change: Callable[[NotebookNode], object] = lambda raw: Non
     for path, text in {
         "_config.yml": "repository: {url: https://example.org/book, branch: main}\n",
         "_toc.yml": f"root: book/preface\nparts: [{{chapters: [{{file: chapters/{NAME}}}]}}]\n",
-        "pyproject.toml": '[project]\ndependencies = ["numpy>=2.0", "scikit-learn>=1.5"]\n',
+        "pyproject.toml": (
+            '[project]\nversion = "0.1.0.dev0"\n'
+            'dependencies = ["numpy>=2.0", "scikit-learn>=1.5"]\n'
+        ),
         "constraints.txt": "".join(f"{name}=={version}\n" for name, version in PINS.items()),
         "book/references.bib": "@article{someone2020,\n  title = {One},\n}\n",
         f"lib/l2s/{NAME}.py": "ONE = 1\n",

@@ -1,19 +1,18 @@
 """The Sphinx extensions, on a small book of their own at another address."""
 
-import shutil
-
 import pytest
 from bs4 import BeautifulSoup
 from l2s import _page, plot, widgets
 from l2s.claims import claim
-from nbformat import write
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_output
 from sphinx.errors import ConfigError
 
 from book.extensions.address import repository_name, site_url
-from book.tools import build_site, layout
+from book.tools import build_site
 from tests.book.pages import broken_links, pages
+from tests.book.small_book import write_frame, write_notebook
 
+VERSION = "0.2.0"  # a release: links name its tag
 OPENING = """# A sample
 
 Does it rise? {cite:t}`yeh2022` say so. See {numref}`fig-rise`, {numref}`fig-steps`,
@@ -31,7 +30,7 @@ As $x$ does.
 """
 PAGE = """# Front
 
-Lives at <{{ repository_url }}>, `{{ repository_name }}`.
+Lives at <{{ repository_url }}>, `{{ repository_name }}`, `@{{ repository_branch }}`.
 
 ```{claims-ledger}
 ```
@@ -88,20 +87,10 @@ def outputs(monkeypatch):
 
 def write_book(root, stored, opening=OPENING, address="https://github.com/Someone/other-book"):
     """A book with this one's configuration and extensions, and one chapter."""
-    for name in ("extensions", "static"):
-        shutil.copytree(layout.ROOT / "book" / name, root / "book" / name)
-    (root / "book/tools").mkdir()
-    shutil.copy(layout.ROOT / "book/tools/layout.py", root / "book/tools")
-    shutil.copy(layout.ROOT / "book/references.bib", root / "book")
-    config = (layout.ROOT / "_config.yml").read_text(encoding="utf-8")
-    (root / "_config.yml").write_text(config.replace(layout.repository()[0], address))
-    (root / "_toc.yml").write_text(TOC)
+    write_frame(root, TOC, address, VERSION)
     (root / "front.md").write_text(PAGE)
     (root / "references.md").write_text(REFERENCES)
-    (root / "chapters/part").mkdir(parents=True)
-    cells = [new_markdown_cell(opening), *(new_code_cell("show()", outputs=[o]) for o in stored)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    write(new_notebook(cells=cells, metadata=kernel), root / "chapters/part/sample.ipynb")
+    write_notebook(root / "chapters/part/sample.ipynb", opening, stored)
 
 
 @pytest.fixture(scope="module")
@@ -159,30 +148,17 @@ def test_references_show_numbers_and_lead_to_them(chapter):
     assert shown["#claim-sample-first"] == "the card"
 
 
-def test_the_ledger_counts_and_shows_every_claim_and_links_its_card(small_site):
-    front = small_site["front.html"]
-    assert "2 claims: 1 reproduced at small scale, 1 out of reach here." in front.text
-    row = front.html.find("tr", id="ledger-sample-first")
-    cells = [" ".join(cell.get_text(" ").split()) for cell in row.find_all("td")]
-    assert cells[0].startswith("Yeh et al.")
-    assert cells[0].endswith("Table 1: 2 points")
-    assert cells[1] == ("It rises with <x>. gain: 2.0 ± 1.0 (sd, 3 seeds) Setting: two cores")
-    assert cells[2].startswith("Reproduced at small scale")
-    assert row.find("a", href="chapters/part/sample.html#claim-sample-first")
-    assert "Reason: It needs a cluster." in front.html.find("tr", id="ledger-sample-far").get_text()
-
-
 def test_one_changed_line_moves_every_address(small_site):
     front, chapter = small_site["front.html"], small_site["chapters/part/sample.html"]
     repository = "Someone/other-book"
     assert f"https://github.com/{repository}" in front.links
-    assert front.html.article.code.get_text() == repository
+    assert [code.get_text() for code in front.html.article("code")] == [repository, "@v0.2.0"]
     assert (
-        f"https://colab.research.google.com/github/{repository}/blob/main/chapters/part/sample.ipynb"
+        f"https://colab.research.google.com/github/{repository}/blob/v0.2.0/chapters/part/sample.ipynb"
         in chapter.links
     )
     assert (
-        f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/chapters/part/sample.ipynb"
+        f"https://mybinder.org/v2/gh/{repository}/v0.2.0?urlpath=lab/tree/chapters/part/sample.ipynb"
         in chapter.links
     )
     canonical = chapter.html.find("link", rel="canonical")["href"]

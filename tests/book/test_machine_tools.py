@@ -3,11 +3,12 @@
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 
 import pytest
 
-from book.tools import doctor, interpreters, layout, serve, try_colab
+from book.tools import chromium, doctor, interpreters, layout, serve, try_colab
 
 sys.path.insert(0, str(layout.ROOT / "book" / "tools"))
 import install
@@ -100,6 +101,38 @@ def test_the_site_is_served_on_loopback_only(tmp_path):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_a_site_is_served_below_a_path_and_answers_for_missing_files_as_its_host_would(tmp_path):
+    (tmp_path / "index.html").write_text("hello")
+    (tmp_path / "404.html").write_text("not here")
+    with serve.served(tmp_path, "/some/path/") as address:
+        assert address.endswith("/some/path/")
+        with urllib.request.urlopen(address) as page:
+            assert page.read() == b"hello"
+        for missing in (f"{address}none.html", address.replace("/some/path", "")):
+            with pytest.raises(urllib.error.HTTPError) as answer:
+                urllib.request.urlopen(missing)
+            assert answer.value.code == 404
+            assert answer.value.read() == b"not here"
+
+
+@pytest.mark.parametrize(
+    ("apt", "user", "said"),
+    [
+        (None, 0, "there is no apt here"),
+        ("/usr/bin/apt-get", 1000, "only root may install it"),
+        ("/usr/bin/apt-get", 0, "apt did not bring it"),
+    ],
+)
+def test_without_chromium_one_is_installed_or_the_remedy_is_said(apt, user, said, monkeypatch):
+    asked = []
+    monkeypatch.setattr(chromium.shutil, "which", {"apt-get": apt}.get)
+    monkeypatch.setattr(chromium.os, "geteuid", lambda: user)
+    monkeypatch.setattr(chromium.subprocess, "run", lambda command, **_: asked.append(command))
+    with pytest.raises(SystemExit, match=f"{said}.*apt install chromium"):
+        chromium.main()
+    assert (chromium.INSTALL in asked) == (said == "apt did not bring it")
 
 
 def test_serving_needs_a_site_and_a_free_port(tmp_path, monkeypatch):

@@ -50,6 +50,7 @@ def _pages(root: Path) -> list[str]:
     found = [
         *(root / "chapters").glob("*/*.ipynb"),
         *(root / "exercises" / "release").glob("*/*.ipynb"),
+        *root.glob("index.md"),
         *(root / "book").glob("*.md"),
         *(root / "book" / "api").rglob("*.md"),
     ]

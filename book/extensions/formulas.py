@@ -1,0 +1,67 @@
+r"""Reserve about the room that a formula in a line will take, so that no line jumps when it is set.
+
+MathJax sets formulas after the text is shown. Their TeX is longer than they are: ``\(\mathbb{R}\)``
+becomes one letter. A rough count of what is seen, within a letter or two, keeps line breaks where
+they will be; accessibility.css uses it until the formula is there.
+"""
+
+import html
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+INLINE = re.compile(r'<span class="math notranslate nohighlight">\\\((.*?)\\\)</span>', re.DOTALL)
+
+# Widths in em, at MathJax's usual size beside text.
+LETTER, SIGN, SPACE = 0.65, 1.65, 0.3
+SMALL = 0.7  # the size of indices and fractions
+
+_GROUP = r"(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[a-zA-Z]+|[^\\{}]))"
+_FRACTION = re.compile(r"\\[td]?frac\s*" + _GROUP + r"\s*" + _GROUP)
+_SCRIPT = re.compile(r"[_^]\s*" + _GROUP)
+_SIGN = re.compile(
+    r"[=<>+\-]|\\(?:in|to|le|ge|leq|geq|ne|neq|approx|sim|propto|times|cdot|pm|ll|gg)\b"
+)
+_DOTS = re.compile(r"\\[lc]?dots\b")
+_WORD = re.compile(r"\\(log|exp|max|min|sup|inf|sin|cos|tanh|arg|dim|det|Pr|ln|lim)\b")
+_UNSEEN = re.compile(
+    r"\\(?:mathrm|mathbb|mathbf|mathcal|mathit|operatorname|text|boldsymbol|bm|hat|bar|tilde|vec"
+    r"|overline|widehat|left|right|[bB]ig+[lr]?|limits|displaystyle)\b\*?|\\[!]|[{}$~]"
+)
+_SPACE = re.compile(r"\\(?:[,;:> ]|quad\b)")
+_SYMBOL = re.compile(r"\\[a-zA-Z]+|\\.")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Run on every page, after its body is written."""
+    app.connect("html-page-context", _reserve)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def width(tex: str) -> float:
+    """About how wide a formula is, in em of the text around it."""
+    total = 0.0
+    while match := _FRACTION.search(tex):
+        above, below = (match[1] or match[2] or ""), (match[3] or match[4] or "")
+        total += SMALL * max(width(above), width(below))
+        tex = tex[: match.start()] + tex[match.end() :]
+    while match := _SCRIPT.search(tex):
+        total += SMALL * width(match[1] or match[2] or "")
+        tex = tex[: match.start()] + tex[match.end() :]
+    tex = _DOTS.sub("..", tex)
+    tex, words = _WORD.subn(r"\1", tex)
+    tex, spaces = _SPACE.subn("", tex)
+    tex, signs = _SIGN.subn("", tex)
+    seen = _SYMBOL.sub("x", _UNSEEN.sub("", tex))
+    letters = len(re.sub(r"\s", "", seen))
+    return total + LETTER * letters + SIGN * signs + SPACE * (spaces + words)
+
+
+def _reserve(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: object) -> None:
+    context["body"] = INLINE.sub(_with_width, context.get("body", ""))
+
+
+def _with_width(match: re.Match[str]) -> str:
+    room = width(html.unescape(match[1]))
+    return match[0].replace("<span", f'<span style="--room: {room:.1f}em"', 1)
