@@ -29,11 +29,15 @@ class Pages:
         names: The function or class that each page is about.
         features: The page's words, sparse, float32: tf-idf, of unit length.
         positives: Bool of shape (pages, labels); every row has a label.
+        itself: Bool of shape (pages, labels): the page's own name among the labels. A page never
+            points to itself, yet nothing is more like it: leave this label out, in training and
+            in ranking.
     """
 
     names: tuple[str, ...]
     features: Bags
     positives: Bool[Tensor, "pages labels"]
+    itself: Bool[Tensor, "pages labels"]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,10 +112,12 @@ def see_also(*, generator: torch.Generator | None = None) -> SeeAlso:
     vocabulary, weights = _vocabulary([texts[row] for row in splits[0]] + label_texts)
 
     def part(rows: Sequence[int]) -> Pages:
+        own = [pages[row] for row in rows]
         return Pages(
-            names=tuple(pages[row].name for row in rows),
+            names=tuple(page.name for page in own),
             features=_tf_idf([texts[row] for row in rows], vocabulary, weights),
             positives=positives[rows],
+            itself=torch.tensor([[page.name == label for label in label_names] for page in own]),
         )
 
     train, validation, test = (part(rows) for rows in splits)
