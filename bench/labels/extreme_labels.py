@@ -66,8 +66,8 @@ def soft_topk_runs(queries: int, labels: int, k: int) -> dict[str, Run]:
 
     def differentiated(function: Callable[[Tensor], Tensor]) -> Run:
         def run() -> None:
-            scores.grad = None
             function(scores).backward(gradient)
+            scores.grad = None  # so that the peak of the next run holds its gradient
 
         return run
 
@@ -106,8 +106,8 @@ def loss_runs(queries: int, labels: int) -> dict[str, Run]:
 
     def differentiated(loss: Callable[[], Tensor]) -> Run:
         def run() -> None:
-            scores.grad = None
             loss().backward()
+            scores.grad = None
 
         return run
 
