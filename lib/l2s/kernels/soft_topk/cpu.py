@@ -1,10 +1,10 @@
 """The operator on a CPU: numba, a row at a time, so that a row is in the cache when it is reread.
 
 One pass gives each block of 512 scores its largest m and the moments sum e^n, n = 1 to 5, with
-e = exp(alpha (s - m)). Where a block lies below the threshold by some units, sigma(x) = e^x - e^2x +
-... + e^5x to all digits, so its part of the sum costs five numbers instead of 512 sigmoids at each
-step of the search. Near the threshold and above it the sigmoids are computed. See ``reference.py`` for the
-search itself and for what a row's state holds.
+e = exp(alpha (s - m)). Where a block lies some units below the threshold, sigma(x) is
+e^x - e^2x + ... + e^5x to all digits, so its part of the sum costs five numbers instead of 512
+sigmoids at each step of the search. Near the threshold and above it the sigmoids are computed. See
+``reference.py`` for what a row's state holds.
 """
 
 import math
