@@ -3,7 +3,7 @@
     python -m bench.labels.extreme_labels          # bench/results/labels/extreme_labels.{csv,md}
     python -m bench.labels.extreme_labels --quick  # small, writes nothing
 
-entmax comes with the extra "bench"; softtorch, which needs Python 3.12, joins where it is installed.
+entmax comes with the extra "bench"; softtorch needs Python 3.12, and joins where it is installed.
 The floor of soft top-k reads the scores and writes as many numbers, forward, and reads the scores
 and a gradient and writes as many, backward, into memory that is there already.
 """
