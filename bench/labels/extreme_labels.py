@@ -3,6 +3,7 @@
     python -m bench.labels.extreme_labels          # bench/results/labels/extreme_labels.{csv,md}
     python -m bench.labels.extreme_labels --quick  # small, writes nothing
 
+entmax comes with the extra "bench"; softtorch needs Python 3.12, and joins where it is installed.
 The floor of soft top-k reads the scores and writes as many numbers, forward, and reads the scores
 and a gradient and writes as many, backward, into memory that is there already.
 """
@@ -66,8 +67,8 @@ def soft_topk_runs(queries: int, labels: int, k: int) -> dict[str, Run]:
 
     def differentiated(function: Callable[[Tensor], Tensor]) -> Run:
         def run() -> None:
-            scores.grad = None
             function(scores).backward(gradient)
+            scores.grad = None  # so that the peak of the next run holds its gradient
 
         return run
 
@@ -106,8 +107,8 @@ def loss_runs(queries: int, labels: int) -> dict[str, Run]:
 
     def differentiated(loss: Callable[[], Tensor]) -> Run:
         def run() -> None:
-            scores.grad = None
             loss().backward()
+            scores.grad = None
 
         return run
 

@@ -69,8 +69,8 @@ def decoupled_loss_rows(
         L = \frac{1}{|P|}\sum_{i\in P} \log\big(1 + e^{\ell - s_i}\big), \qquad
         \ell = \log\sum_{j\notin P} e^{s_j}
 
-    With q_i = σ(l - s_i) the gradient is -q_i / |P| on a positive, and on a negative its share
-    e^(s_j - l) of the mean of q. Value and gradient come from one pass over the scores each.
+    With q_i = σ(l - s_i) the gradient is -q_i over their number on a positive, and on a negative
+    its share e^(s_j - l) of the mean of q. Value and gradient take one pass over the scores each.
 
     Args:
         scores: As for :func:`negative_log_mass`.

@@ -1,10 +1,10 @@
 """The operator on a CPU: numba, a row at a time, so that a row is in the cache when it is reread.
 
-One pass gives each block of 512 scores its largest m and the moments sum e^n, n = 1, 2, 3, with
-e = exp(alpha (s - m)). Where a block lies far below the threshold, sigma(x) = e^x - e^2x + e^3x to
-all digits, so its part of the sum costs three numbers instead of 512 sigmoids at each step of the
-search. Near the threshold and above it the sigmoids are computed. See ``reference.py`` for the
-search itself and for what a row's state holds.
+One pass gives each block of 512 scores its largest m and the moments sum e^n, n = 1 to 5, with
+e = exp(alpha (s - m)). Where a block lies some units below the threshold, sigma(x) is
+e^x - e^2x + ... + e^5x to all digits, so its part of the sum costs five numbers instead of 512
+sigmoids at each step of the search. Near the threshold and above it the sigmoids are computed. See
+``reference.py`` for what a row's state holds.
 """
 
 import math
@@ -24,7 +24,7 @@ _LOUDEST = np.float32(60)  # no tail is enlarged beyond e^60
 _STEPS = 300  # the search takes 2 to 60: each third step halves the bracket
 _TOLERANCE = {torch.float32: 2e-4, torch.float64: 1e-8}  # a step h leaves an error below h^2
 _FAINT = 1e-20  # tails this small are looked at enlarged
-_FAR = {torch.float32: -5.4, torch.float64: -12.3}  # e^(3 x) is below the precision
+_FAR = {torch.float32: -3.25, torch.float64: -7.35}  # e^(5 x) is below the precision
 
 
 def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
@@ -69,7 +69,7 @@ def _array(tensor: Tensor) -> Any:
 @element
 def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
     blocks = (scores.shape[1] + _BLOCK - 1) // _BLOCK
-    moments = np.empty((blocks, 4))
+    moments = np.empty((blocks, 6))
     for i in range(first, last):
         row = scores[i]
         bottom, top = _summarise(row, scale, moments)
@@ -91,7 +91,7 @@ def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
 
 @element
 def _summarise(row, scale, moments):
-    """Write max, sum e, sum e^2, sum e^3 of each block; return the row's smallest and largest."""
+    """Write the largest of each block and its five moments; return the row's ends."""
     bottom, top = np.inf, -np.inf
     for block in range(len(moments)):
         part = row[block * _BLOCK : (block + 1) * _BLOCK]
@@ -99,9 +99,10 @@ def _summarise(row, scale, moments):
         if not (math.isfinite(low) and math.isfinite(high)):
             return np.nan, np.nan
         bottom, top = min(bottom, float(low)), max(top, float(high))
-        one, two, three = _powers(part, high, scale)
         moments[block, 0] = high
+        one, two, three, four, five = _powers(part, high, scale)
         moments[block, 1], moments[block, 2], moments[block, 3] = one, two, three
+        moments[block, 4], moments[block, 5] = four, five
     return bottom, top
 
 
@@ -198,12 +199,11 @@ def _tails(row, centre, scale, offset, gap, moments, far):
     for block in range(len(moments)):
         largest = scale * (moments[block, 0] - centre) + offset
         if largest < far:
-            e = math.exp(largest + gap)
-            first = moments[block, 1] * e
-            second = moments[block, 2] * e * e * rest
-            third = moments[block, 3] * e * e * e * rest * rest
-            below += first - second + third
-            slope_below += first - 2 * second + 3 * third
+            e, ratio = math.exp(largest + gap), -math.exp(largest)
+            for power in range(1, 6):
+                below += moments[block, power] * e
+                slope_below += power * moments[block, power] * e
+                e *= ratio
             continue
         part = row[block * _BLOCK : (block + 1) * _BLOCK]
         sums = _block_tails(part, kind(centre), kind(scale), kind(offset), kind(gap), kind(rest))
@@ -268,13 +268,16 @@ def _ends(part):
 
 @loop
 def _powers(part, high, scale):
-    one = two = three = zero = part.dtype.type(0)
+    one = two = three = four = five = zero = part.dtype.type(0)
     for i in range(part.size):
         e = native.exp(_x(part[i], high, scale, zero))
+        square = e * e
         one += e
-        two += e * e
-        three += e * e * e
-    return one, two, three
+        two += square
+        three += square * e
+        four += square * square
+        five += square * square * e
+    return one, two, three, four, five
 
 
 @loop
