@@ -74,7 +74,7 @@ HINTS = {
             logs = F.log_softmax(s, dim=1)
             return -((logs * is_positive).sum(1) / is_positive.sum(1)).mean()
             """,
-            "is outside the logarithm",
+            "outside the logarithm",
         ),
         "decoupled": (
             """
@@ -112,6 +112,21 @@ HINTS = {
             return -torch.log((masses * is_positive).sum(1) / masses.sum(1)).mean()
             """,
             "an exponential overflows",
+        ),
+        "log of a softmax": (
+            """
+            s = F.normalize(query, dim=1) @ F.normalize(keys, dim=1).T / temperature
+            return -(s.softmax(1) * is_positive).sum(1).log().mean()
+            """,
+            "A softmax underflows to 0",
+        ),
+        "mean inside the logarithm": (
+            """
+            s = F.normalize(query, dim=1) @ F.normalize(keys, dim=1).T / temperature
+            own = s.masked_fill(~is_positive, -torch.inf).logsumexp(1)
+            return (s.logsumexp(1) - own + is_positive.sum(1).log()).mean()
+            """,
+            "You average over the positives",
         ),
         "sum over queries": (
             """
@@ -161,6 +176,16 @@ HINTS = {
             return F.softplus(mass.log() - s.diagonal()).mean()
             """,
             "The partner has a weight too",
+        ),
+        "no partner in the denominator": (
+            """
+            s = F.normalize(query, dim=1) @ F.normalize(key, dim=1).T / temperature
+            off = torch.eye(len(s), dtype=torch.bool)
+            w = torch.softmax((beta * s).masked_fill(off, -torch.inf), dim=1).detach()
+            w = w * (len(s) - 1)
+            return ((w * s.exp()).sum(1).log() - s.diagonal()).mean()
+            """,
+            "The partner is missing from the denominator",
         ),
         "no weights": (
             "return info_nce(query, key, temperature=temperature)",
@@ -227,6 +252,27 @@ HINTS = {
             return F.softplus(x).mean() / beta, torch.sigmoid(x).detach()
             """,
             "beta also stands inside the softplus",
+        ),
+        "divided by beta twice": (
+            """
+            x = dcl(view_a, view_b, temperature=temperature, reduction="none") - margin
+            return F.softplus(x, beta).mean() / beta, torch.sigmoid(beta * x).detach()
+            """,
+            "divides by beta already",
+        ),
+        "beta twice": (
+            """
+            x = dcl(view_a, view_b, temperature=temperature, reduction="none") - margin
+            return F.softplus(beta * x, beta).mean(), torch.sigmoid(beta * x).detach()
+            """,
+            "beta is applied twice",
+        ),
+        "the default temperature": (
+            """
+            x = dcl(view_a, view_b, reduction="none") - margin
+            return F.softplus(x, beta).mean(), torch.sigmoid(beta * x).detach()
+            """,
+            "unless you pass yours",
         ),
         "a factor beta too many": (
             """
