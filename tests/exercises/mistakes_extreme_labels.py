@@ -326,7 +326,7 @@ HINTS = {
     pays = pays / pays.sum()
     return torch.sigmoid(sharpness * (scores + t - pays @ (scores - scores.detach())))
             """,
-            "0/0: nobody is undecided",
+            "Is it 0/0, because nobody is undecided?",
         ),
     },
 } | PAIRS

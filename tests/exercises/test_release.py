@@ -5,8 +5,6 @@ import pytest
 from book.tools import layout, release_exercises
 from tests.exercises.notebook import Session, hidden_lines, master, released
 
-SLUG = "contrastive"
-
 
 @pytest.mark.parametrize("slug", release_exercises.slugs())
 def test_the_committed_copy_is_what_the_master_gives(slug, tmp_path):
