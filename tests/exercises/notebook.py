@@ -55,11 +55,18 @@ def answered(bodies: dict[str, str] | None = None, slug: str = "contrastive") ->
     return copy
 
 
-def hidden_lines(*kinds: str) -> set[str]:
+def cells_before_checks(notebook: NotebookNode, answer: str) -> list[str]:
+    """The names of the cells that an answer's checks need, in order, and of the answer itself."""
+    number = answer.rpartition("-")[2]
+    parts = (f"numbers-{number}", answer, f"helpers-{number}")
+    return ["imports", *(one.id for one in notebook.cells if one.id.startswith(parts))]
+
+
+def hidden_lines(*kinds: str, slug: str = "contrastive") -> set[str]:
     """Lines that only the master has, of hidden tests and solutions; short ones are anybody's."""
     kinds = kinds or ("HIDDEN TESTS", "SOLUTION")
     lines, visible = set(), set()
-    for one in master().cells:
+    for one in master(slug).cells:
         kind = ""
         for line in map(str.strip, one.source.splitlines()):
             if line.startswith(("### BEGIN ", "### END ")):

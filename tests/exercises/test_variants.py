@@ -8,8 +8,15 @@ import pytest
 from l2s.exercises import Mismatch
 
 from book.tools import layout, make_variant
-from tests.exercises import mistakes_contrastive
-from tests.exercises.notebook import Session, cell, hidden_lines, master, with_body
+from tests.exercises.mistakes import ANSWERS, HINTS
+from tests.exercises.notebook import (
+    Session,
+    cell,
+    cells_before_checks,
+    hidden_lines,
+    master,
+    with_body,
+)
 
 SLUG = "contrastive"
 SEED = 17
@@ -21,62 +28,67 @@ def numbers(notebook):
     }
 
 
-@pytest.fixture(scope="module")
-def variant(tmp_path_factory):
+@pytest.fixture(scope="module", params=HINTS)
+def variant(request, tmp_path_factory):
     out = tmp_path_factory.mktemp("variant")
-    make_variant.write(SLUG, SEED, out)
-    return out
+    make_variant.write(request.param, SEED, out)
+    return request.param, out
 
 
-def test_two_seeds_differ_and_one_seed_is_identical():
-    first, again, other = (make_variant.varied(master(), seed) for seed in (SEED, SEED, SEED + 1))
+@pytest.mark.parametrize("slug", HINTS)
+def test_two_seeds_differ_and_one_seed_is_identical(slug):
+    first, again, other = (
+        make_variant.varied(master(slug), seed) for seed in (SEED, SEED, SEED + 1)
+    )
     assert nbformat.writes(first) == nbformat.writes(again)
     assert numbers(first) != numbers(other)
-    assert numbers(first) != numbers(master())
+    assert numbers(first) != numbers(master(slug))
     for name, source in numbers(first).items():
-        assert len(source.splitlines()) == len(numbers(master())[name].splitlines())
+        assert len(source.splitlines()) == len(numbers(master(slug))[name].splitlines())
 
 
-def test_a_variant_changes_numbers_and_nothing_else():
-    changed = make_variant.varied(master(), SEED)
-    for old, new in zip(master().cells, changed.cells, strict=True):
+@pytest.mark.parametrize("slug", HINTS)
+def test_a_variant_changes_numbers_and_nothing_else(slug):
+    changed = make_variant.varied(master(slug), SEED)
+    for old, new in zip(master(slug).cells, changed.cells, strict=True):
         assert old.source == new.source or old.id.startswith("numbers-")
 
 
 @pytest.mark.parametrize("seed", [0, SEED, 2024])
-def test_the_master_of_a_variant_solves_it(seed):
-    session = Session(make_variant.varied(master(), seed))
+@pytest.mark.parametrize("slug", HINTS)
+def test_the_master_of_a_variant_solves_it(slug, seed):
+    session = Session(make_variant.varied(master(slug), seed))
     names = [one.id for one in session.notebook.cells if one.cell_type == "code"]
     said = session.run(*(name for name in names if name not in ("install", "study")))
-    assert said.count("The checks hold.") == 10
+    assert said.count("The checks hold.") == 2 * len(HINTS[slug])
 
 
-@pytest.mark.parametrize("answer", mistakes_contrastive.HINTS)
-def test_hints_fit_the_numbers_of_a_variant(answer):
-    for body, words, *further in mistakes_contrastive.HINTS[answer].values():
-        notebook = make_variant.varied(master(), SEED)
+@pytest.mark.parametrize(("slug", "answer"), ANSWERS)
+def test_hints_fit_the_numbers_of_a_variant(slug, answer):
+    for body, words in HINTS[slug][answer].values():
+        notebook = make_variant.varied(master(slug), SEED)
         cell(notebook, answer).source = with_body(cell(notebook, answer).source, body)
-        number = answer.rpartition("-")[2]
         session = Session(notebook)
-        session.run("imports", f"numbers-{number}", answer)
-        if not further:
-            with pytest.raises(Mismatch) as caught:
-                session.run(f"checks-{number}")
-            assert words in str(caught.value)
+        session.run(*cells_before_checks(notebook, answer))
+        with pytest.raises(Mismatch) as caught:
+            session.run(f"checks-{answer.rpartition('-')[2]}")
+        assert words in str(caught.value)
 
 
 def test_the_student_copy_of_a_variant_holds_no_solution_and_no_hidden_check(variant):
-    copy = nbformat.read(variant / "release" / SLUG / f"{SLUG}.ipynb", as_version=4)
+    slug, out = variant
+    copy = nbformat.read(out / "release" / slug / f"{slug}.ipynb", as_version=4)
     text = "\n".join(one.source for one in copy.cells)
-    assert not [line for line in hidden_lines() if line in text]
-    assert numbers(copy) == numbers(make_variant.varied(master(), SEED))
+    assert not [line for line in hidden_lines(slug=slug) if line in text]
+    assert numbers(copy) == numbers(make_variant.varied(master(slug), SEED))
 
 
 def test_the_same_seed_writes_the_same_bytes(variant, tmp_path):
-    make_variant.write(SLUG, SEED, tmp_path)
+    slug, out = variant
+    make_variant.write(slug, SEED, tmp_path)
     for part in ("source", "release"):
-        path = f"{part}/{SLUG}/{SLUG}.ipynb"
-        assert (tmp_path / path).read_bytes() == (variant / path).read_bytes()
+        path = f"{part}/{slug}/{slug}.ipynb"
+        assert (tmp_path / path).read_bytes() == (out / path).read_bytes()
 
 
 @pytest.mark.parametrize(
