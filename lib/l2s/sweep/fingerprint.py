@@ -7,6 +7,7 @@ seed, no order of a set.
 """
 
 import builtins
+import copyreg
 import functools
 import hashlib
 import importlib
@@ -256,7 +257,8 @@ class _Walk:
             self.visit(wrapped, where)
             return
         try:
-            parts = value.__reduce_ex__(4)
+            registered = copyreg.dispatch_table.get(type(value))  # a compiled pattern, for one
+            parts = registered(value) if registered else value.__reduce_ex__(4)
         except Exception as error:
             raise _unreadable(value, where) from error
         self.add("instance")
