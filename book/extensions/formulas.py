@@ -14,8 +14,10 @@ from sphinx.application import Sphinx
 INLINE = re.compile(r'<span class="math notranslate nohighlight">\\\((.*?)\\\)</span>', re.DOTALL)
 
 # Widths in em, at MathJax's usual size beside text.
-LETTER, SIGN, SPACE = 0.65, 1.65, 0.3
-SMALL = 0.7  # the size of indices and fractions
+LETTER, CAPITAL, FENCE, COMMA, POINT, PRIME = 0.6, 1.0, 0.5, 0.55, 0.34, 0.3
+SIGN, SIGN_IN_INDEX, SPACE = 1.6, 0.95, 0.3
+SMALL = 0.75  # the size of indices and fractions
+_NARROW = {",": COMMA, ".": POINT, "'": PRIME, **dict.fromkeys("()[]|<", FENCE)}
 
 _GROUP = r"(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[a-zA-Z]+|[^\\{}]))"
 _FRACTION = re.compile(r"\\[td]?frac\s*" + _GROUP + r"\s*" + _GROUP)
@@ -24,12 +26,14 @@ _SIGN = re.compile(
     r"[=<>+\-]|\\(?:in|to|le|ge|leq|geq|ne|neq|approx|sim|propto|times|cdot|pm|ll|gg)\b"
 )
 _DOTS = re.compile(r"\\[lc]?dots\b")
+_WIDE = re.compile(r"\\infty\b")
 _WORD = re.compile(r"\\(log|exp|max|min|sup|inf|sin|cos|tanh|arg|dim|det|Pr|ln|lim)\b")
 _UNSEEN = re.compile(
     r"\\(?:mathrm|mathbb|mathbf|mathcal|mathit|operatorname|text|boldsymbol|bm|hat|bar|tilde|vec"
     r"|overline|widehat|left|right|[bB]ig+[lr]?|limits|displaystyle)\b\*?|\\[!]|[{}$~]"
 )
 _SPACE = re.compile(r"\\(?:[,;:> ]|quad\b)")
+_FENCE = re.compile(r"\\(?:[lr](?:angle|vert|Vert|brace|floor|ceil)|[{}|])(?![a-zA-Z])")
 _SYMBOL = re.compile(r"\\[a-zA-Z]+|\\.")
 
 
@@ -39,23 +43,26 @@ def setup(app: Sphinx) -> dict[str, bool]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def width(tex: str) -> float:
-    """About how wide a formula is, in em of the text around it."""
+def width(tex: str, sign: float = SIGN) -> float:
+    """About how wide a formula is, in em of the text around it; ``sign`` is the room of a sign."""
     total = 0.0
     while match := _FRACTION.search(tex):
         above, below = (match[1] or match[2] or ""), (match[3] or match[4] or "")
-        total += SMALL * max(width(above), width(below))
+        total += SMALL * max(width(above, SIGN_IN_INDEX), width(below, SIGN_IN_INDEX))
         tex = tex[: match.start()] + tex[match.end() :]
     while match := _SCRIPT.search(tex):
-        total += SMALL * width(match[1] or match[2] or "")
+        total += SMALL * width(match[1] or match[2] or "", SIGN_IN_INDEX)
         tex = tex[: match.start()] + tex[match.end() :]
-    tex = _DOTS.sub("..", tex)
+    tex = _WIDE.sub("X", _DOTS.sub("xx", tex))
     tex, words = _WORD.subn(r"\1", tex)
     tex, spaces = _SPACE.subn("", tex)
-    tex, signs = _SIGN.subn("", tex)
-    seen = _SYMBOL.sub("x", _UNSEEN.sub("", tex))
-    letters = len(re.sub(r"\s", "", seen))
-    return total + LETTER * letters + SIGN * signs + SPACE * (spaces + words)
+    tex, signs = _SIGN.subn("", _FENCE.sub("|", tex))
+    seen = re.sub(r"\s", "", _SYMBOL.sub("x", _UNSEEN.sub("", tex)))
+    return total + sum(map(_letter, seen)) + sign * signs + SPACE * (spaces + words)
+
+
+def _letter(seen: str) -> float:
+    return _NARROW.get(seen, CAPITAL if seen.isupper() else LETTER)
 
 
 def _reserve(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: object) -> None:

