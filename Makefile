@@ -30,7 +30,7 @@ test: test-chapters test-rest  ## all tests, the chapters first [ARGS="-k words"
 # A chapter is timed, so it has the machine to itself. Status 5 says that no test was selected, which
 # is right here where ARGS names a test of the rest.
 test-chapters: $(READY)
-	$(PYTEST) chapters $(NBVAL) $(ARGS) || [ $$? -eq 5 -a -n "$(ARGS)" ]
+	$(PYTEST) chapters -p tests.book.chapter_report $(NBVAL) $(ARGS) || [ $$? -eq 5 -a -n "$(ARGS)" ]
 
 test-rest: $(READY)
 	$(PYTEST) exercises/source tests lib/l2s --doctest-modules $(NBVAL) \
@@ -71,7 +71,7 @@ measure: $(READY)  ## how fast the built site's pages are, on a slow processor [
 
 test-browser: $(READY)  ## only the tests in a browser; installs Chromium where it may [ARGS="-k words"]
 	$(PY) -m book.tools.chromium
-	$(ONE_THREAD) $(PY) -m pytest tests/book/browser -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PYTEST) tests/book/browser -n $(WORKERS) --dist loadfile $(ARGS)
 
 version: $(READY)  ## set the version, and with it what buttons and install cells name: VERSION=0.1.0
 	$(PY) -m book.tools.set_version $(VERSION)

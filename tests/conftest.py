@@ -1,4 +1,4 @@
-"""What every test may use: the report of chapters, and the built site."""
+"""What every test may use: the built site."""
 
 import subprocess
 import sys
@@ -7,14 +7,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from tests.book import chapter_report
-
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def pytest_configure(config):
-    """Register the report as a plugin: a conftest's own hooks would not see chapters/."""
-    config.pluginmanager.register(chapter_report, "chapter_report")
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,9 @@ def _bibtex(key: str, kind: str, fields: dict[str, str], app: Sphinx, page: str)
     }
     authors = [_person(author) for author in facts["authors"]]
     entry = Entry(kind, fields=fields, persons={"author": authors})
-    return BibliographyData({key: entry}).to_string("bibtex").strip()
+    written = BibliographyData({key: entry}).to_string("bibtex").strip()
+    # pybtex escapes every underscore, but an address is read as it stands.
+    return written.replace(fields["url"].replace("_", "\\_"), fields["url"])
 
 
 def _facts(app: Sphinx) -> dict[str, Any]:

@@ -64,6 +64,12 @@ def test_a_chapter_over_a_limit_fails_where_it_passes_it(shown):
     assert re.search(r"slow\.ipynb  \(over the limit here\)", shown)
 
 
+def test_the_chapters_are_run_with_the_report():
+    # No conftest.py stands above chapters/, so the command line names the plugin.
+    makefile = (layout.ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"pytest) chapters -p {Cost.__module__} ".lower() in makefile.lower()
+
+
 def test_each_limit_is_reported_once_a_chapter():
     cost = Cost()
     cost.add(59, 90, 100)

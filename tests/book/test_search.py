@@ -101,7 +101,7 @@ def test_the_copy_button_of_an_entry_copies_the_entry(tab, shown, page):
     tab.goto(f"{shown[1]}{page}", wait_until="networkidle")
     if page == CHAPTER:
         tab.locator(".l2s-colophon summary").click()
-    block = tab.locator(".highlight-bibtex").last
+    block = tab.locator(".highlight-bibtex", has_text="learning_to_select_contrastive")
     block.scroll_into_view_if_needed()
     block.hover()
     block.locator("button.copybtn").click()
