@@ -108,6 +108,15 @@ class TestAnswers:
         for sharpness in (1e-9, 1e-30, 1e-300):
             torch.testing.assert_close(soft_topk(scores, 15, sharpness=sharpness), even)
 
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("shift", [0.0, 1e6])
+    def test_k_are_chosen_however_wide_the_gap(self, dtype, shift):
+        scores = (normal(2000, 6) + shift).to(dtype)
+        k = torch.randint(1, 6, (2000,), generator=torch.Generator().manual_seed(1))
+        for sharpness in (1e3, 1e6, 1e12, 1e30):
+            p = soft_topk(scores, k, sharpness=sharpness)
+            torch.testing.assert_close(p.sum(dim=1), k.to(dtype))
+
     def test_hard_separated_scores_have_no_gradient(self):
         scores = torch.tensor([[1e4, 1e4 - 1, 0.0, -5e3]], requires_grad=True)
         p = soft_topk(scores, 2, sharpness=10)
