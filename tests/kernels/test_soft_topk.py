@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from l2s.kernels import backends, buffers
+from l2s.kernels import buffers
 from l2s.kernels.soft_topk import log_soft_topk, soft_topk
 from l2s.kernels.soft_topk.operator import operator
 from scipy.optimize import brentq, minimize
@@ -20,16 +20,6 @@ OPERATORS = [soft_topk, log_soft_topk]
 
 def normal(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-@pytest.fixture(params=["reference", "fast"])
-def implementation(request, monkeypatch):
-    """Run a test without numba too: the definition must stand in for it."""
-    if request.param == "fast":
-        pytest.importorskip("numba")
-    else:
-        monkeypatch.setattr(backends, "_is_installed", lambda _: False)
-        assert backends.backend("soft_topk", "cpu").__name__.endswith("reference")
 
 
 @pytest.mark.parametrize("name", ["reference", "cpu"])
