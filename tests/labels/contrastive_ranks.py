@@ -1,15 +1,13 @@
 """What each of two processes does in the test of gathered negatives, and the whole batch alone."""
 
-import datetime
-from pathlib import Path
-
 import torch
-import torch.distributed as dist
 from l2s.labels.contrastive import coupling, dcl, info_nce, nt_xent, supervised_contrastive
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-RANKS, BATCH, DIM = 2, 70, 6  # 140 x 280 logits a rank: the operator's work, not the definition's
+from tests.labels.ranks import RANKS, error_of
+
+BATCH, DIM = 70, 6  # 140 x 280 logits a rank: the operator's work, not the definition's
 
 LOSSES = {
     "info_nce": info_nce,
@@ -55,34 +53,17 @@ def losses_and_gradients(model, a, b, **options):
     return found
 
 
-def run_rank(rank: int, folder: str) -> None:
-    """Join the group, compute each loss on this rank's half under DDP, and store what came out."""
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/meeting",
-        rank=rank,
-        world_size=RANKS,
-        timeout=datetime.timedelta(seconds=60),
-    )
-    torch.set_num_threads(1)
+def job(rank):
+    """Compute each loss on this rank's half under DDP."""
     own = slice(rank * BATCH, (rank + 1) * BATCH)
     found = {}
     for dtype in (torch.float32, torch.float64):
         a, b = items()[:, own].to(dtype)
         model = DistributedDataParallel(encoder(dtype))
         found[dtype] = losses_and_gradients(model, a, b, gather_negatives=True)
-    found["unequal"] = _error_of(lambda: nt_xent(a[rank:], b[rank:], gather_negatives=True))
+    found["unequal"] = error_of(lambda: nt_xent(a[rank:], b[rank:], gather_negatives=True))
     labels = torch.arange(BATCH) + rank  # the first and the last of all occur once
-    found["alone"] = _error_of(lambda: supervised_contrastive(a, labels, gather_negatives=True))
+    found["alone"] = error_of(lambda: supervised_contrastive(a, labels, gather_negatives=True))
     one = slice(0, 1)  # one item a rank has the other rank's as negatives
     found["one"] = nt_xent(a[one], b[one], gather_negatives=True).item()
-    torch.save(found, Path(folder) / f"rank{rank}.pt")
-    dist.destroy_process_group()
-
-
-def _error_of(call) -> str:
-    try:
-        call()
-    except ValueError as error:
-        return str(error)
-    return ""
+    return found

@@ -1,8 +1,5 @@
 """What each of two processes does in the test of sharded labels, and one process with all."""
 
-import datetime
-from pathlib import Path
-
 import torch
 import torch.distributed as dist
 from l2s.data import label_lists
@@ -13,7 +10,9 @@ from l2s.labels.extreme_labels import (
     soft_topk_loss,
 )
 
-RANKS, ROWS, LABELS, DIM = 2, 7, 50, 6
+from tests.labels.ranks import error_of
+
+ROWS, LABELS, DIM = 7, 50, 6
 SPLIT = 31  # unequal parts: the ranks hold 31 and 19 labels
 EACH_K = torch.tensor([1, 5, 2, 30, 49, 3, 7])
 
@@ -53,16 +52,8 @@ def loss_and_gradients(loss, queries, vectors, positives, **options):
     return value.detach(), queries.grad, vectors.grad
 
 
-def run_rank(rank: int, folder: str) -> None:
-    """Join the group, compute each loss on this rank's labels, and store what came out."""
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/meeting",
-        rank=rank,
-        world_size=RANKS,
-        timeout=datetime.timedelta(seconds=60),
-    )
-    torch.set_num_threads(1)
+def job(rank):
+    """Compute each loss on this rank's labels."""
     own = slice(0, SPLIT) if rank == 0 else slice(SPLIT, None)
     found = {}
     for dtype in (torch.float32, torch.float64):
@@ -75,8 +66,7 @@ def run_rank(rank: int, folder: str) -> None:
                     )
     found["exchanged"] = _exchanged(own)
     found.update(_errors(rank, own))
-    torch.save(found, Path(folder) / f"rank{rank}.pt")
-    dist.destroy_process_group()
+    return found
 
 
 def _exchanged(own):
@@ -108,16 +98,8 @@ def _errors(rank, own):
     empty = mask.clone()
     empty[5] = False
     return {
-        "nan": _error_of(lambda: sharded_decoupled_softmax(wrong, mask)),
-        "empty": _error_of(lambda: sharded_decoupled_softmax(scores, empty)),
-        "k": _error_of(lambda: sharded_soft_topk_loss(scores, mask, LABELS)),
+        "nan": error_of(lambda: sharded_decoupled_softmax(wrong, mask)),
+        "empty": error_of(lambda: sharded_decoupled_softmax(scores, empty)),
+        "k": error_of(lambda: sharded_soft_topk_loss(scores, mask, LABELS)),
         "ignored": sharded_decoupled_softmax(scores, empty, on_empty="ignore", reduction="none"),
     }
-
-
-def _error_of(call) -> str:
-    try:
-        call()
-    except ValueError as error:
-        return str(error)
-    return ""

@@ -1,13 +1,11 @@
 """Two processes that gather negatives have the loss and gradients of one on the whole batch."""
 
-import time
-
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 from l2s.labels.contrastive import nt_xent
 
 from tests.labels import contrastive_ranks as ranks
+from tests.labels.ranks import RANKS, results
 
 # "few" takes the first items of each rank, which is another batch in one process.
 NAMES = [name for name in ranks.LOSSES if name != "few"]
@@ -16,25 +14,7 @@ NAMES = [name for name in ranks.LOSSES if name != "few"]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What both ranks stored."""
-    folder = tmp_path_factory.mktemp("ranks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        group = multiprocessing.spawn(
-            ranks.run_rank, args=(str(folder),), nprocs=ranks.RANKS, join=False, daemon=True
-        )
-        _wait(group, seconds=90)
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(ranks.RANKS)]
-
-
-def _wait(group, seconds):
-    """Wait for all ranks; a rank's error is raised here, and no rank outlives its time."""
-    deadline = time.monotonic() + seconds
-    while not group.join(timeout=5):
-        if time.monotonic() > deadline:
-            for process in group.processes:
-                process.kill()
-            pytest.fail(f"the ranks did not end within {seconds} s")
+    return results(ranks.job, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.float64], ids=["float32", "float64"])
@@ -49,7 +29,7 @@ def test_averaged_value_and_gradients_are_those_of_the_whole_batch(found, whole,
     dtype, expected = whole
     tolerance = 1e-6 if dtype == torch.float32 else 1e-12
     value, gradients = expected[name]
-    mean = sum(rank[dtype][name][0] for rank in found) / ranks.RANKS
+    mean = sum(rank[dtype][name][0] for rank in found) / RANKS
     torch.testing.assert_close(mean, value, rtol=tolerance, atol=tolerance)
     for rank in found:  # DDP has averaged the gradients already
         torch.testing.assert_close(rank[dtype][name][1], gradients, rtol=1e-5, atol=tolerance)
@@ -62,7 +42,7 @@ def test_the_definition_of_small_batches_gathers_too(found):
     za, zb = model(torch.cat([a, b])).chunk(2)
     value = ranks.LOSSES["dcl"](za[rows], zb[rows])
     value.backward()
-    mean = sum(rank[torch.float64]["few"][0] for rank in found) / ranks.RANKS
+    mean = sum(rank[torch.float64]["few"][0] for rank in found) / RANKS
     torch.testing.assert_close(mean, value.detach(), rtol=1e-12, atol=1e-12)
     gradients = [weight.grad for weight in model.parameters()]
     torch.testing.assert_close(found[0][torch.float64]["few"][1], gradients, rtol=1e-9, atol=1e-12)
@@ -77,7 +57,7 @@ def test_each_rank_returns_its_own_anchors(found, whole, name):
 
 def test_one_item_a_rank_is_a_batch_of_two(found):
     a, b = ranks.items().double()[:, [0, ranks.BATCH]]
-    mean = sum(rank["one"] for rank in found) / ranks.RANKS
+    mean = sum(rank["one"] for rank in found) / RANKS
     assert mean == pytest.approx(nt_xent(a, b).item(), abs=1e-12)
 
 

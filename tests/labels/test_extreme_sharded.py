@@ -1,47 +1,17 @@
 """Two processes with half of the labels each have the loss and gradients of one with all."""
 
-import time
-
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
-from l2s.data import label_lists
 from l2s.labels.extreme_labels import decoupled_softmax, sharded_decoupled_softmax
 
 from tests.labels import extreme_ranks as ranks
+from tests.labels.ranks import results
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What both ranks stored."""
-    _compile()
-    folder = tmp_path_factory.mktemp("ranks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        group = multiprocessing.spawn(
-            ranks.run_rank, args=(str(folder),), nprocs=ranks.RANKS, join=False, daemon=True
-        )
-        _wait(group, seconds=90)
-    return [torch.load(folder / f"rank{rank}.pt") for rank in range(ranks.RANKS)]
-
-
-def _compile():
-    """Compile the kernels here, so that both ranks load what one process has made."""
-    for dtype in (torch.float32, torch.float64):
-        queries, vectors, mask = ranks.problem(dtype)
-        for positives in (mask, label_lists(mask)):
-            ranks.loss_and_gradients(decoupled_softmax, queries, vectors, positives)
-
-
-def _wait(group, seconds):
-    """Wait for all ranks; a rank's error is raised here, and no rank outlives its time."""
-    deadline = time.monotonic() + seconds
-    while not group.join(timeout=5):
-        if time.monotonic() > deadline:
-            for process in group.processes:
-                process.kill()
-            pytest.fail(f"the ranks did not end within {seconds} s")
+    return results(ranks.job, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
