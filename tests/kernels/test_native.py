@@ -47,6 +47,14 @@ def test_whole_numbers_in_the_order_of_the_floats(kind):
     assert _keys(np.array([np.nan], kind))[0] > keys[-1]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_ends(kind):
+    x = np.array([3, -7, 0, 5, -np.inf, 2], kind)
+    assert native.ends(x) == (-np.inf, 5)
+    assert native.ends(x[:4]) == (-7, 5)
+    assert np.isnan(native.ends(np.array([1, np.nan], kind))[1])
+
+
 def test_compiles_where_nothing_can_be_written(monkeypatch):
     compiler = numba.njit
 

@@ -12,13 +12,10 @@ from torch.nn.functional import cross_entropy
 
 from bench.harness import peak_memory
 from tests.kernels import negative_mass_cases
+from tests.kernels.drawn import normal
 from tests.kernels.negative_mass_cases import as_lists, by_loop
 
 FUNCTIONS = [negative_log_mass, decoupled_loss_rows]
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def some(rows, columns, seed=0):

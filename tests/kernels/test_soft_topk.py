@@ -13,13 +13,10 @@ from scipy.special import entr, expit
 from torch.autograd import gradcheck, gradgradcheck
 
 from tests.kernels import soft_topk_cases
+from tests.kernels.drawn import normal
 
 DTYPES = [torch.float32, torch.float64]
 OPERATORS = [soft_topk, log_soft_topk]
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 @pytest.mark.parametrize("name", ["reference", "cpu"])

@@ -1,4 +1,4 @@
-"""What the numba kernels share: how they are compiled, two functions that vectorise, and threads.
+"""What the numba kernels share: how they are compiled, what vectorises, and threads.
 
 Only the ``cpu.py`` of an operator imports this module, at the operator's first call, so that
 ``import l2s`` costs nothing. Two kinds of function are told apart:
@@ -75,6 +75,16 @@ def ordered(x: float) -> int:
 def unordered(whole: int) -> float:
     """The float that ``ordered`` made this number from."""
     raise NotImplementedError("compiled code only")
+
+
+@element
+def ends(part: Any) -> Any:
+    """Return the smallest and the largest number of an array, in one pass that vectorises."""
+    low = high = ordered(part[0])
+    for i in range(part.size):
+        key = ordered(part[i])
+        low, high = min(low, key), max(high, key)
+    return unordered(low), unordered(high)
 
 
 def in_threads(work: Callable[[int, int], None], rows: int, numbers: int) -> None:

@@ -135,7 +135,7 @@ def _log_mass(row, own, scratch):
     met = 0
     for start in range(0, row.size, _BLOCK):
         part = row[start : start + _BLOCK]
-        low, high = _ends(part)
+        low, high = native.ends(part)
         if not (math.isfinite(low) and math.isfinite(high)):
             return np.nan, np.nan
         begin = met
@@ -148,22 +148,13 @@ def _log_mass(row, own, scratch):
             for j in own[begin:met]:
                 scratch[j - start] = -np.inf
             part = scratch[: part.size]
-            high = _ends(part)[1]
+            high = native.ends(part)[1]
         mass = float(_sum_exp(part, high))
         if high > largest:
             total *= math.exp(largest - high)
             largest = float(high)
         total += mass * math.exp(high - largest)
     return largest, math.log(total)
-
-
-@element
-def _ends(part):
-    low = high = native.ordered(part[0])
-    for j in range(part.size):
-        key = native.ordered(part[j])
-        low, high = min(low, key), max(high, key)
-    return native.unordered(low), native.unordered(high)
 
 
 @loop

@@ -5,26 +5,23 @@ at the end. Positives count as minus infinity. The positives' own terms take a s
 loads only them. As in ``cpu.py``, l is kept in two parts.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from l2s.kernels.negative_mass.reference import as_mask
-from l2s.kernels.triton_maths import log1p
+from l2s.kernels.triton_rows import log1p, sizes
 
 MARKS_BAD_ROWS = False  # a list of positives must be looked at before it becomes a mask
-_BLOCK = 2048
-_WARPS = 8
 
 
 def forward(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return l, the loss of every row, and the rows' states (l in two parts) for ``backward``."""
     rows = len(scores)
     mass, loss, state = scores.new_empty(rows), scores.new_empty(rows), scores.new_empty(rows, 2)
-    forward_kernel[(rows,)](scores, _bytes(scores, positives), mass, loss, state, **_sizes(scores))
+    launched = sizes(scores.shape[1])
+    forward_kernel[(rows,)](scores, _bytes(scores, positives), mass, loss, state, **launched)
     return mass, loss, state
 
 
@@ -40,24 +37,13 @@ def backward(
         _bytes(scores, positives),
         state,
         result,
-        **_sizes(scores),
+        **sizes(scores.shape[1]),
     )
     return result
 
 
 def _bytes(scores: Tensor, positives: Tensor) -> Tensor:
     return as_mask(positives, scores.shape[1]).contiguous().view(torch.int8)
-
-
-def _sizes(scores: Tensor) -> dict[str, Any]:
-    columns = scores.shape[1]
-    block = min(_BLOCK, triton.next_power_of_2(columns))
-    return {
-        "columns": columns,
-        "BLOCK": block,
-        "BLOCKS": triton.cdiv(columns, block),  # fixed when compiled: n may vary within a block
-        "num_warps": max(1, min(_WARPS, block // 128)),
-    }
 
 
 @triton.jit

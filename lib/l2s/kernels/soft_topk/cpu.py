@@ -95,7 +95,7 @@ def _summarise(row, scale, moments):
     bottom, top = np.inf, -np.inf
     for block in range(len(moments)):
         part = row[block * _BLOCK : (block + 1) * _BLOCK]
-        low, high = _ends(part)
+        low, high = native.ends(part)
         if not (math.isfinite(low) and math.isfinite(high)):
             return np.nan, np.nan
         bottom, top = min(bottom, float(low)), max(top, float(high))
@@ -258,15 +258,6 @@ def _backward(gradient, scores, state, result, scale, log, first, last):
 def _x(score, centre, scale, offset):
     # Bounded, so that no difference of two infinities can arise.
     return max(min(scale * (score - centre) + offset, _BOUND), -_BOUND)
-
-
-@element
-def _ends(part):
-    low = high = native.ordered(part[0])
-    for i in range(part.size):
-        key = native.ordered(part[i])
-        low, high = min(low, key), max(high, key)
-    return native.unordered(low), native.unordered(high)
 
 
 @loop

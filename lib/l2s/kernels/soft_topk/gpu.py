@@ -5,18 +5,14 @@ cache where the rows fit there. Numbers of a row are in the dtype of the scores,
 in float64. See ``reference.py`` for what a row's state holds.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from l2s.kernels.triton_maths import log1p
+from l2s.kernels.triton_rows import log1p, sizes
 
 MARKS_BAD_ROWS = True
-_BLOCK = 2048
-_WARPS = 8
 _STEPS = tl.constexpr(300)  # of the search, at most; it takes 2 to 60
 _FAINT = tl.constexpr(1e-20)  # tails this small are looked at enlarged
 _LOUDEST = tl.constexpr(60.0)  # but not beyond e^60
@@ -30,7 +26,7 @@ def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Ten
     """
     result, state = torch.empty_like(scores), scores.new_empty(len(scores), 3)
     scale = _scale(scores, sharpness)
-    forward_kernel[(len(scores),)](scores, k, scale, result, state, log, **_sizes(scores))
+    forward_kernel[(len(scores),)](scores, k, scale, result, state, log, **sizes(scores.shape[1]))
     return result, state
 
 
@@ -40,7 +36,7 @@ def backward(
     """Return the gradient for the scores, given the one for p (or log p)."""
     result, scale = torch.empty_like(scores), _scale(scores, sharpness)
     backward_kernel[(len(scores),)](
-        gradient.contiguous(), scores, state, scale, result, log, **_sizes(scores)
+        gradient.contiguous(), scores, state, scale, result, log, **sizes(scores.shape[1])
     )
     return result
 
@@ -48,17 +44,6 @@ def backward(
 def _scale(scores: Tensor, sharpness: float) -> Tensor:
     # A tensor, since Triton rounds a Python number to float32.
     return torch.full((), sharpness, dtype=torch.float64, device=scores.device)
-
-
-def _sizes(scores: Tensor) -> dict[str, Any]:
-    columns = scores.shape[1]
-    block = min(_BLOCK, triton.next_power_of_2(columns))
-    return {
-        "columns": columns,
-        "BLOCK": block,
-        "BLOCKS": triton.cdiv(columns, block),  # fixed when compiled: n may vary within a block
-        "num_warps": max(1, min(_WARPS, block // 128)),
-    }
 
 
 @triton.jit
