@@ -9,7 +9,7 @@ import itertools
 import math
 import random
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from l2s import _page
 
 __all__ = [
     *("Disarmed", "Mismatch", "at_most", "expect", "falls"),
-    *("gradients", "judge", "peak_memory"),
+    *("gradients", "judge", "peak_memory", "same_gradients"),
 ]
 
 PROOF = "application/vnd.l2s.checked+json"
@@ -163,6 +163,45 @@ def gradients(what: str, value: Any, inputs: Sequence[Tensor], *, hint: str = ""
     if missing:
         raise Mismatch(_hinted(f"no gradient of {what} reaches {missing} of its inputs", hint))
     return list(found)
+
+
+def same_gradients(
+    what: str,
+    value: Any,
+    expected: Tensor,
+    inputs: Mapping[str, Tensor],
+    *,
+    mistakes: Iterable[tuple[Tensor, str]] = (),
+    hint: str = "",
+    flow: str = "",
+) -> None:
+    """Raise ``Mismatch`` unless a scalar has the gradients of the expected one.
+
+    Args:
+        what: The name of the value.
+        value: What the student's function returned; a scalar tensor.
+        expected: A scalar with the right gradients.
+        inputs: Names, and leaf tensors with ``requires_grad``.
+        mistakes: Pairs of a scalar with the gradients of a likely mistake, and the hint for it.
+        hint: What to say where a gradient is wrong and no likely mistake fits.
+        flow: What to think about where no gradient flows.
+
+    Raises:
+        Mismatch: As ``gradients``, or with the name of the first input whose gradient is wrong.
+
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> same_gradients("your loss", x**2, x * x, {"x": x})
+    >>> same_gradients("your loss", x**2, x**3, {"x": x}, hint="Which power?")
+    Traceback (most recent call last):
+    l2s.exercises.Mismatch: the gradient of x: expected 27, but got 6. Hint: Which power?
+    """
+    leaves = list(inputs.values())
+    ours = gradients(what, value, leaves, hint=flow)
+    theirs = torch.autograd.grad(expected, leaves)
+    others = [(torch.autograd.grad(scalar, leaves), text) for scalar, text in mistakes]
+    for at, name in enumerate(inputs):
+        fitting = [(wrong[at], text) for wrong, text in others]
+        expect(f"the gradient of {name}", ours[at], theirs[at], mistakes=fitting, hint=hint)
 
 
 def peak_memory(run: Callable[[], Any]) -> int:

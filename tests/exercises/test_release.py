@@ -3,6 +3,8 @@
 import pytest
 
 from book.tools import layout, release_exercises
+from tests.book import hygiene
+from tests.book.notebooks import Notebook
 from tests.exercises.notebook import Session, hidden_lines, master, released
 
 
@@ -11,6 +13,13 @@ def test_the_committed_copy_is_what_the_master_gives(slug, tmp_path):
     made = release_exercises.generate(slug, release_exercises.COURSE, tmp_path).read_bytes()
     committed = layout.ROOT / "exercises" / "release" / slug / f"{slug}.ipynb"
     assert made == committed.read_bytes(), f"stale: run `make exercises SLUG={slug}`"
+
+
+@pytest.mark.parametrize("slug", release_exercises.slugs())
+@pytest.mark.parametrize("kind", ["source", "release"])
+def test_file_and_code_cells_are_as_short_as_a_chapter_has_them(kind, slug):
+    path = layout.ROOT / "exercises" / kind / slug / f"{slug}.ipynb"
+    assert hygiene.size_is_bounded(Notebook.read(path)) == []
 
 
 @pytest.mark.parametrize("slug", release_exercises.slugs())
