@@ -182,7 +182,7 @@ def cosine_with_warmup(
     Raises:
         ValueError: A value is out of its range.
 
-    Source: Loshchilov and Hutter (2017), SGDR, equation 5, without restarts.
+    Source: Loshchilov and Hutter (2017), SGDR, arXiv:1608.03983; without restarts.
 
     >>> sgd = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.4)
     >>> schedule = cosine_with_warmup(sgd, steps=6, warmup=2)

@@ -49,7 +49,7 @@ def info_nce(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, " batch"]:
-    r"""InfoNCE (oord2018, equation 4): each query must find its own key among all keys.
+    r"""InfoNCE (oord2018): each query must find its own key among all keys.
 
     .. math::
 
@@ -104,7 +104,7 @@ def nt_xent(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, "2 batch"]:
-    r"""NT-Xent (chen2020, equation 1): each of 2N views must find its partner among the others.
+    r"""NT-Xent (chen2020): each of 2N views must find its partner among the others.
 
     .. math:: L_i^{(k)} = \operatorname{softplus}(\log U_i^{(k)} - p_i),
 
@@ -287,7 +287,7 @@ def supervised_contrastive(
     block_size: int | None = None,
     gather_negatives: bool = False,
 ) -> Float[Tensor, ""] | Float[Tensor, " batch"]:
-    r"""Supervised contrastive loss (khosla2020, equation 2): positives share the anchor's label.
+    r"""Supervised contrastive loss (khosla2020): positives share the anchor's label.
 
     .. math::
 

@@ -83,6 +83,8 @@ def decoupled_loss_rows(
         TypeError: As there.
         ValueError: As there, or a row without a positive.
 
+    Source: Gupta et al. (2024), arXiv:2310.10636.
+
     >>> scores = torch.tensor([[4.0, 0.0, 0.0, -10.0, -10.0]], requires_grad=True)
     >>> loss = decoupled_loss_rows(scores, torch.tensor([[0, 1, 2]]))
     >>> loss.detach()  # all three are far above the negatives, and none competes with another

@@ -28,7 +28,7 @@ def soft_topk(
     sharpness: float = 1.0,
     dim: int = -1,
 ) -> _Scores:
-    r"""Return the share of each score in a soft choice of the k largest (gupta2024, section 4.2).
+    r"""Return the share of each score in a soft choice of the k largest (gupta2024).
 
     .. math:: p_i = \sigma\big(\alpha (s_i + t)\big), \qquad \text{t such that } \sum_j p_j = k.
 
@@ -55,6 +55,8 @@ def soft_topk(
         TypeError: Other dtypes, or a k that is no integer.
         ValueError: k outside 1 to n - 1 or of the wrong shape; a sharpness that is not positive and
             finite; scores that are NaN or infinite; a dimension that does not exist.
+
+    Source: Gupta et al. (2024), arXiv:2310.10636.
 
     >>> soft_topk(torch.tensor([2.0, 1.0, 0.0, -1.0]), 2)
     tensor([0.8176, 0.6225, 0.3775, 0.1824])
