@@ -39,7 +39,7 @@ CUT_OFF = """() => [...document.querySelectorAll('article span.math')].filter(ea
     return drawn.top < box.top - 2 || drawn.bottom > box.bottom + 2;
 }).map(each => each.textContent.slice(0, 80))"""
 
-# MathJax keeps small type readable: measured in too small a place, it sets indices as large as letters.
+# Where MathJax finds small type, it sets indices as large as letters, to keep them readable.
 LARGE_SCRIPTS = """() => [...document.querySelectorAll('article mjx-script > *')].filter(each => {
     const size = element => parseFloat(getComputedStyle(element).fontSize);
     return size(each) > 0.8 * size(each.parentElement) && each.tagName !== 'MJX-SPACER';
