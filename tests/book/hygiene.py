@@ -110,8 +110,8 @@ def size_is_bounded(notebook: Notebook) -> list[str]:
 def comments_fit_behind_their_code(notebook: Notebook) -> list[str]:
     """A line that its comment makes too long is broken by the formatter, and then hard to read."""
     return [
-        f"The cell {cell.id!r} has a comment behind a bracket alone ({found[0].strip()[:40]!r}): put "
-        "it on a line of its own, above the statement."
+        f"The cell {cell.id!r} has a comment behind a bracket alone ({found[0].strip()[:40]!r}): "
+        "put it on a line of its own, above the statement."
         for cell in notebook.code
         if (found := _BROKEN_BY_COMMENT.search(cell.source))
     ]
