@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from l2s.kernels import backends, buffers
+from l2s.kernels import buffers
 from l2s.kernels.negative_mass import decoupled_loss_rows, negative_log_mass
 from l2s.kernels.negative_mass.operator import operator
 from torch.autograd import gradcheck, gradgradcheck
@@ -25,15 +25,6 @@ def some(rows, columns, seed=0):
     mask = torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed)) < 0.3
     mask[:, 0] = True
     return mask
-
-
-@pytest.fixture(params=["reference", "fast"])
-def implementation(request, monkeypatch):
-    """Run a test without numba too: the definition must stand in for it."""
-    if request.param == "fast":
-        pytest.importorskip("numba")
-    else:
-        monkeypatch.setattr(backends, "_is_installed", lambda _: False)
 
 
 @pytest.mark.parametrize("name", ["reference", "cpu"])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from l2s.kernels import backends, buffers
+from l2s.kernels import buffers
 from l2s.kernels.soft_topk import log_soft_topk, soft_topk
 from l2s.kernels.soft_topk.operator import operator
 from scipy.optimize import brentq, minimize
@@ -20,16 +20,6 @@ OPERATORS = [soft_topk, log_soft_topk]
 
 def normal(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-@pytest.fixture(params=["reference", "fast"])
-def implementation(request, monkeypatch):
-    """Run a test without numba too: the definition must stand in for it."""
-    if request.param == "fast":
-        pytest.importorskip("numba")
-    else:
-        monkeypatch.setattr(backends, "_is_installed", lambda _: False)
-        assert backends.backend("soft_topk", "cpu").__name__.endswith("reference")
 
 
 @pytest.mark.parametrize("name", ["reference", "cpu"])
@@ -107,6 +97,15 @@ class TestAnswers:
         even = torch.full_like(scores, 0.05)
         for sharpness in (1e-9, 1e-30, 1e-300):
             torch.testing.assert_close(soft_topk(scores, 15, sharpness=sharpness), even)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("shift", [0.0, 1e6])
+    def test_k_are_chosen_however_wide_the_gap(self, dtype, shift):
+        scores = (normal(2000, 6) + shift).to(dtype)
+        k = torch.randint(1, 6, (2000,), generator=torch.Generator().manual_seed(1))
+        for sharpness in (1e3, 1e6, 1e12, 1e30):
+            p = soft_topk(scores, k, sharpness=sharpness)
+            torch.testing.assert_close(p.sum(dim=1), k.to(dtype))
 
     def test_hard_separated_scores_have_no_gradient(self):
         scores = torch.tensor([[1e4, 1e4 - 1, 0.0, -5e3]], requires_grad=True)

@@ -1,6 +1,7 @@
 """Cells in worker processes: what they give, and how they may end."""
 
 import importlib
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import psutil
 import pytest
 import torch
 from l2s.sweep import run, sweep, worker
@@ -70,6 +72,45 @@ def test_threads_are_restored_by_the_last_cell_of_a_process():
 def test_the_number_of_workers(jobs, configured, cells, expected):
     with joblib.parallel_config(**configured):
         assert run._workers(jobs, cells) == expected
+
+
+def where(*, seed, x=0):
+    """The worker's process; slow enough for both workers to get a cell."""
+    time.sleep(0.2)
+    if x == 1:
+        raise RuntimeError
+    return {"process": os.getpid()}
+
+
+@pytest.mark.parametrize("x", [0, 1])
+def test_the_workers_end_with_a_long_sweep(monkeypatch, x):
+    monkeypatch.setattr(run, "_LONG", math.inf)
+    workers = set(sweep(where, [{}], seeds=range(4), jobs=2).values("process"))
+    assert all(psutil.pid_exists(worker) for worker in workers)
+    monkeypatch.setattr(run, "_LONG", 0.0)
+    sweep(where, {"x": [x]}, seeds=[0, 1], jobs=2, on_error="keep")
+    cases.wait(lambda: not any(psutil.pid_exists(worker) for worker in workers), seconds=10)
+
+
+def test_a_short_sweep_leaves_its_workers_to_the_next(monkeypatch):
+    monkeypatch.setattr(run, "_LONG", math.inf)
+    sweeps = [sweep(where, [{}], seeds=range(4), jobs=2) for _ in range(2)]
+    first, second = (set(result.values("process")) for result in sweeps)
+    assert len(first | second) <= 2
+
+
+def test_a_sweep_does_not_end_the_workers_of_another_that_still_runs(monkeypatch):
+    monkeypatch.setattr(run, "_LONG", 0.0)
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(sweep(where, [{}], seeds=range(20), jobs=2))
+    )
+    thread.start()
+    cases.wait(lambda: run._users)
+    sweep(cases.draw, {"scale": [1.0]}, seeds=[0, 1], jobs=2)
+    assert thread.is_alive()
+    thread.join()
+    assert len(set(found[0].values("process"))) <= 2
 
 
 def nested(*, seed):

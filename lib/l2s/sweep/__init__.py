@@ -2,7 +2,9 @@
 
 A *cell* is one setting with one seed. ``sweep`` runs every cell through joblib: processes on this
 machine by default, a Dask cluster inside ``joblib.parallel_config(backend="dask")``. Each result is
-stored as it comes, and a second run goes on where the first one stopped.
+stored as it comes, and a second run goes on where the first one stopped. The processes end with a
+sweep that took more than 5 seconds, and their memory is free; after a shorter one they wait for the
+next.
 
 >>> def error(*, seed, width):
 ...     return {"error": 1 / width + seed}

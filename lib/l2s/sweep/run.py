@@ -3,6 +3,8 @@
 import contextlib
 import os
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +21,12 @@ from l2s.sweep.worker import Outcome, be_ready, is_timeout, lost, run, run_pickl
 # Seconds beyond a cell's time limit, after which its worker is ended: no signal reached the cell.
 _GRACE = 10.0
 
+# Seconds of a sweep beside which the start of new workers, 1 to 2 s, counts for little.
+_LONG = 5.0
+
 _workers_know: dict[str, object] = {}  # what this process was like when it last used workers
+_users_lock = threading.Lock()
+_users = 0  # sweeps that use joblib's worker processes now
 
 
 def run_all(
@@ -39,9 +46,11 @@ def run_all(
         return
     if on_dask():
         prepare_workers()
-    else:
+        yield from _in_workers(payload, tasks, jobs, timeout)
+        return
+    with _lent_workers():
         _renew_workers()
-    yield from _in_workers(payload, tasks, jobs, timeout)
+        yield from _in_workers(payload, tasks, jobs, timeout)
 
 
 def _workers(jobs: int | None, cells: int) -> int:
@@ -61,6 +70,30 @@ def _workers(jobs: int | None, cells: int) -> int:
     return max(2, min(jobs, cells)) if jobs > 1 else 1
 
 
+@contextlib.contextmanager
+def _lent_workers() -> Iterator[None]:
+    """End the worker processes after a long sweep, so that their memory is free again.
+
+    Each holds what its cells have loaded, some hundred MiB, and joblib would keep it for 5 minutes.
+    After a short sweep they stay, for the next one to start at once.
+    """
+    global _users
+    with _users_lock:
+        _users += 1
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        with _users_lock:
+            _users -= 1
+            if _users == 0 and time.monotonic() - start > _LONG:
+                _end_workers()
+
+
+def _end_workers() -> None:
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+
+
 def _renew_workers() -> None:
     """End the idle workers of earlier sweeps where they know another world than this process.
 
@@ -68,7 +101,7 @@ def _renew_workers() -> None:
     """
     world = {**own_files(), "path": tuple(sys.path), "folder": os.getcwd()}
     if any(_workers_know.get(name, state) != state for name, state in world.items()):
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        _end_workers()
     _workers_know.update(world)
 
 

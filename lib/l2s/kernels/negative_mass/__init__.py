@@ -1,8 +1,8 @@
 r"""The exponential mass of a row's negatives, and the decoupled softmax loss that rests on it.
 
 ``reference.py`` is the definition, ``cpu.py`` (numba) and ``gpu.py`` (Triton) are the fast ways;
-``operator.py`` registers them as one operator. The first call on a CPU compiles for some seconds,
-or loads what an earlier process compiled.
+``operator.py`` registers them as one operator. On a CPU the first call on more than 65536 scores
+compiles for some seconds, or loads what an earlier process compiled; see ``kernels/backends.py``.
 """
 
 import torch

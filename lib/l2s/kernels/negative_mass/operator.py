@@ -19,7 +19,7 @@ def operator(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]
     rows = len(scores)
     if not scores.numel():
         return scores.new_empty(rows), scores.new_empty(rows), scores.new_empty(rows, 2)
-    implementation = backend("negative_mass", scores.device.type)
+    implementation = backend("negative_mass", scores.device.type, scores.numel())
     checks_itself: bool = implementation.MARKS_BAD_ROWS
     if not checks_itself:
         _check(scores, positives)
@@ -36,7 +36,7 @@ def operator_backward(
     """Return the gradient for the scores, given those for l and for the loss."""
     if not scores.numel():
         return torch.empty_like(scores)
-    implementation = backend("negative_mass", scores.device.type)
+    implementation = backend("negative_mass", scores.device.type, scores.numel())
     result: Tensor = implementation.backward(for_mass, for_loss, scores, positives, state)
     return result
 

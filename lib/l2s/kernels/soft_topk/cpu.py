@@ -111,7 +111,7 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):
     """Return centre, offset and gap: x = scale (s - centre) + offset has sum sigma(x) = k."""
     kind = row.dtype.type
     logit = math.log(k / (row.size - k))
-    low, high = logit, logit + scale * (top - bottom)  # the card's bracket, seen from the top
+    low, high = logit, logit + scale * (top - bottom)  # holds the root, in offsets from the top
     high = min(high, _enough(moments, k, scale, bottom, top))
     offset = min(max(low, math.log(k) - _log_mass(moments, scale, top)), high)
     centre, gap, last, before = top, 0.0, np.inf, np.inf
@@ -133,6 +133,9 @@ def _search(row, k, scale, bottom, top, moments, far, tolerance):
             # glass that enlarges both e^gap times.
             under, over = _edges(row, centre, scale, offset)
             offset, gap = offset - (over + under) / 2, (over - under) / 2
+            tolerance = max(tolerance, gap * np.finfo(kind).eps)  # x is no better known
+            if tolerance > 1:  # and the middle is all that its digits can tell
+                return centre, offset, gap
             continue
         if count == k:
             error = math.log(below / above)

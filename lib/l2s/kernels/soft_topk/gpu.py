@@ -148,7 +148,9 @@ def _search(
 ):
     """Return centre, offset and gap: x = alpha (s - centre) + offset has sum sigma(x) = k."""
     kind: tl.constexpr = own.dtype.element_ty
-    tolerance = 2e-4 if kind == tl.float32 else 1e-8  # a step h leaves an error below h^2
+    eps: tl.constexpr = 2.0**-23 if kind == tl.float32 else 2.0**-52
+    # A step h leaves an error below h^2.
+    tolerance = top * 0 + (2e-4 if kind == tl.float32 else 1e-8)
     total = columns.to(tl.float64)
     few = wanted.to(tl.float64)
     logit = tl.log(few / (total - few))
@@ -181,12 +183,14 @@ def _search(
         if is_settled & (tl.minimum(below, above) < _FAINT):
             # A gap so wide that nothing is left of the tails: look from its middle, through a
             # glass that enlarges both e^gap times. Once: then rounding decides which is nearer.
-            left = tl.where(gap > 0, 0, left)
+            is_second = gap > 0
             under, over = _edges(
                 own, columns, centre.to(kind), alpha.to(kind), offset.to(kind), BLOCK, BLOCKS
             )
-            offset = tl.where(gap > 0, offset, offset - (over + under) / 2)
+            offset = tl.where(is_second, offset, offset - (over + under) / 2)
             gap = (over - under) / 2
+            tolerance = tl.maximum(tolerance, gap * eps)  # x is no better known
+            left = tl.where(is_second | (tolerance > 1), 0, left)
         else:
             # In log odds, the difference to those of k / n: no digit is lost near the root.
             surplus = (count - few) + below - above

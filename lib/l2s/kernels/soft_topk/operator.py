@@ -20,7 +20,7 @@ def operator(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Te
     _check_k(k, scores.shape[1])
     if not scores.numel():
         return torch.empty_like(scores), scores.new_empty(len(scores), 3)
-    implementation = backend("soft_topk", scores.device.type)
+    implementation = backend("soft_topk", scores.device.type, scores.numel())
     if not implementation.MARKS_BAD_ROWS:
         checks.finite("scores", scores)
     result, state = implementation.forward(scores, k, min(sharpness, _SHARPEST), log)
@@ -36,7 +36,7 @@ def operator_backward(
     """Return the gradient for the scores."""
     if not scores.numel():
         return torch.empty_like(scores)
-    implementation = backend("soft_topk", scores.device.type)
+    implementation = backend("soft_topk", scores.device.type, scores.numel())
     sharpness = min(sharpness, _SHARPEST)
     result: Tensor = implementation.backward(gradient, scores, state, sharpness, log)
     return result

@@ -1,37 +1,41 @@
 r"""The definition of the operator, in plain PyTorch.
 
-With x_i = alpha (s_i + t) the sum of sigma(x_i) must be k. It grows with t, so bisection finds t
-from any bracket, and this one always holds the root: with L = log(k / (n - k)),
+With x_i = alpha (s_i + t) the sum of sigma(x_i) must be k. What the k largest scores of a row lack
+of 1 then equals what the others have:
 
-.. math:: L - \alpha\max s \;\le\; \alpha t \;\le\; L - \alpha\min s.
+.. math:: A = \sum_{i \le k} \sigma(-x_i) \;=\; \sum_{i > k} \sigma(x_i) = B.
+
+The error log B - log A grows with alpha t. Its slope is the mean of sigma(-x) over the terms of B,
+each weighed by its part of B, plus that of sigma(x) over A. That is at most 2, and at least 1/2:
+where no x outside the k largest is above 0 the first mean is at least 1/2, and else all of the k
+largest are above 0, and the second is. So the root lies between 1/2 and 2 times the error away, and
+Newton's steps, kept within these bounds, arrive.
 
 Three things keep all digits, in any dtype. Scores count from a *centre* c near the threshold:
-``x = alpha * (s - c) + offset``. The sum minus k is (how many x >= 0) - k + below - above, where
-the tails ``below`` and ``above`` are sums of sigma(-|x|): nothing cancels, even if all scores are
-far from the threshold. And the tails are compared by their logarithms, which do not underflow.
+``x = alpha * (s - c) + offset``. A and B are sums of positive terms: nothing cancels, even if all
+scores are far from the threshold. And they are compared by their logarithms, which do not
+underflow.
 
 The *state* of a row, shape (rows, 3), is all that the backward pass needs beside the scores: c, the
 offset, and a *gap* m. The derivative v_i = sigma(x_i) sigma(-x_i) may underflow for all i while the
 ratios v_i / sum v matter; v_i e^m does not.
 """
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 MARKS_BAD_ROWS = False  # so the operator looks at the input first
+_STEPS = 100  # of the search, at most; it takes 2 to 15
 
 
 def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
     """Return p (or log p) of every row, and the rows' states for ``backward``."""
-    centre = scores.amax(dim=1)
-    for _ in range(2):  # the second time with the centre near the threshold
-        offset = _bisect(scores, k, sharpness, centre)
-        nearer = centre - offset / sharpness
-        centre = torch.where(nearer.isfinite(), nearer, centre)
-    offset = _bisect(scores, k, sharpness, centre)
+    is_large, centre = _split(scores, k)
+    offset = _search(scores, is_large, sharpness, centre)
+    nearer = centre - offset / sharpness
+    centre = torch.where(nearer.isfinite(), nearer, centre)
+    offset = _search(scores, is_large, sharpness, centre)
     x = _x(scores, sharpness, centre, offset)
     result = logsigmoid(x) if log else x.sigmoid()
     return result, torch.stack([centre, offset, x.abs().amin(dim=1)], dim=1)
@@ -58,34 +62,36 @@ def backward(
     return sharpness * (x.sigmoid() * torch.sigmoid(-x) * (gradient - mean))
 
 
-def _bisect(scores: Tensor, k: Tensor, sharpness: float, centre: Tensor) -> Tensor:
-    """The offset at which sum sigma(x) = k, as good as the dtype has it."""
-    columns = scores.shape[1]
-    wanted = k.to(scores)
-    logit = (wanted / (columns - wanted)).log()
-    lowest, highest = scores.aminmax(dim=1)
-    bound = torch.finfo(scores.dtype).max / 4
-    low = (logit - sharpness * (highest - centre)).clamp(-bound, bound)
-    high = (logit - sharpness * (lowest - centre)).clamp(-bound, bound)
-    precision = torch.finfo(scores.dtype).eps / 4
-    steps = 2 + math.log2(max(1.0, float((high - low).amax()) / precision))
-    for _ in range(math.ceil(steps)):
-        middle = low + (high - low) / 2
-        is_low = _is_too_low(_x(scores, sharpness, centre, middle), k)
-        low, high = torch.where(is_low, middle, low), torch.where(is_low, high, middle)
-    return low + (high - low) / 2
+def _split(scores: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Which scores are the k largest of their row, and the middle of the gap below them."""
+    values, order = scores.sort(dim=1, descending=True)
+    wanted = k[:, None]
+    ranks = torch.arange(scores.shape[1], device=scores.device)
+    is_large = torch.zeros_like(order, dtype=torch.bool).scatter(1, order, ranks < wanted)
+    middle = values.gather(1, wanted - 1) / 2 + values.gather(1, wanted) / 2
+    return is_large, middle[:, 0]
 
 
-def _is_too_low(x: Tensor, k: Tensor) -> Tensor:
-    """Whether sum sigma(x) < k: above + (k - count) against below + (count - k)."""
-    is_above = x >= 0
-    tails = logsigmoid(-x.abs())
-    below = tails.masked_fill(is_above, -torch.inf).logsumexp(dim=1)
-    above = tails.masked_fill(~is_above, -torch.inf).logsumexp(dim=1)
-    surplus = (is_above.sum(dim=1) - k).to(x.dtype)
-    return torch.logaddexp(below, surplus.clamp(min=0).log()) < torch.logaddexp(
-        above, (-surplus).clamp(min=0).log()
-    )
+def _search(scores: Tensor, is_large: Tensor, sharpness: float, centre: Tensor) -> Tensor:
+    """The offset at which A = B, as good as the dtype has it."""
+    offset = torch.zeros_like(centre)
+    low, high = offset - torch.inf, offset + torch.inf
+    from_centre = _x(scores, sharpness, centre, offset)
+    precision = 4 * torch.finfo(scores.dtype).eps
+    for _ in range(_STEPS):
+        x = from_centre + offset[:, None]
+        terms = logsigmoid(torch.where(is_large, -x, x))  # the logs of those of A, and of B
+        log_a = terms.masked_fill(~is_large, -torch.inf).logsumexp(dim=1, keepdim=True)
+        log_b = terms.masked_fill(is_large, -torch.inf).logsumexp(dim=1, keepdim=True)
+        parts = (terms - torch.where(is_large, log_a, log_b)).exp()
+        slope = (parts * -terms.expm1()).sum(dim=1)
+        error = (log_b - log_a)[:, 0]
+        ends = torch.stack([offset - 2 * error, offset - error / 2])
+        low, high = torch.maximum(low, ends.amin(dim=0)), torch.minimum(high, ends.amax(dim=0))
+        before, offset = offset, (offset - error / slope).clamp(low, high)
+        if ((offset - before).abs() <= precision * (1 + offset.abs() + log_a[:, 0].abs())).all():
+            break
+    return offset
 
 
 def _x(scores: Tensor, sharpness: float, centre: Tensor, offset: Tensor) -> Tensor:
