@@ -28,7 +28,8 @@ NOTE = (
     "median of interleaved runs, and the ratio is to the group's first line; memory is the peak "
     "beyond the inputs. torch.topk has no derivative in the choice and runs forward only. entmax "
     "solves the same problem with a quadratic in place of the entropy, by 24 bisections, enough "
-    "for float32; softtorch relaxes sorting, so that it holds k rows for each of ours. "
+    "for float32. softtorch, where it is installed, relaxes sorting, and holds k rows for each of "
+    "ours. "
     f"The losses have {POSITIVES} positives a query, cross-entropy one."
 )
 

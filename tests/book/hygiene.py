@@ -18,6 +18,7 @@ MEGABYTES = 1.5
 LINES = 40
 
 _PATH = re.compile(r"(?<![\w.:/])/(home|root|tmp|usr|var|opt|work|mnt|Users|private|content)/\w")
+_BROKEN_BY_COMMENT = re.compile(r"^\s*[)\]}][)\]}\[0-9, :]*\s*#.*$", re.MULTILINE)
 _MACHINE = {
     "a path": re.compile(rf"{_PATH.pattern}|\b[A-Z]:\\\\?\w"),
     "a memory address": re.compile(r"\b0x[0-9a-fA-F]{6,}\b"),
@@ -106,6 +107,16 @@ def size_is_bounded(notebook: Notebook) -> list[str]:
     ]
 
 
+def comments_fit_behind_their_code(notebook: Notebook) -> list[str]:
+    """A line that its comment makes too long is broken by the formatter, and then hard to read."""
+    return [
+        f"The cell {cell.id!r} has a comment behind a bracket alone ({found[0].strip()[:40]!r}): "
+        "put it on a line of its own, above the statement."
+        for cell in notebook.code
+        if (found := _BROKEN_BY_COMMENT.search(cell.source))
+    ]
+
+
 def outputs_are_those_of_these_cells(notebook: Notebook) -> list[str]:
     stored = notebook.raw["metadata"].get("l2s", {}).get("hashes", {})
     now = provenance.hashes(notebook.raw["cells"], notebook.name, notebook.root)
@@ -158,6 +169,7 @@ CHECKS: tuple[Check, ...] = (
     text_fits_any_machine,
     images_have_alt_texts,
     size_is_bounded,
+    comments_fit_behind_their_code,
     outputs_are_those_of_these_cells,
     versions_are_the_pinned_ones,
     imports_point_down,

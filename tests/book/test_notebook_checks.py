@@ -124,6 +124,11 @@ BAD = [
     ("size_is_bounded", prints("x" * 1_600_000), "the limit is 1.5 MB"),
     ("size_is_bounded", has("scratch-checked", source="1\n" * 41), "41 lines"),
     (
+        "comments_fit_behind_their_code",
+        has("breaks-shown", source="few = range(\n    5\n)  # for tuning alone"),
+        "')  # for tuning alone'",
+    ),
+    (
         "versions_are_the_pinned_ones",
         lambda raw: raw.metadata.l2s.versions.update(torch="2.5"),
         "torch 2.5, but constraints.txt has 2.6",

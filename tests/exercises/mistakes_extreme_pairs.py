@@ -66,6 +66,38 @@ HINTS = {
             """,
             "the wrong way round",
         ),
+        "scores rounded": (
+            """
+            scores = (1000 * scores).round()
+            w = asked[:, None].expand_as(scores)
+            other, order = scores[~positives].sort()
+            first = F.pad(w[~positives][order].cumsum(0), (1, 0))
+            at = [torch.searchsorted(other, scores[positives], right=r) for r in (False, True)]
+            below = first[at[0]] + first[at[1]]
+            return w[positives] @ below / (2 * w[positives].sum() * first[-1])
+            """,
+            "not rounded, not in single precision",
+        ),
+        "scores in single precision": (
+            """
+            w = asked[:, None].expand_as(scores)
+            other, order = scores[~positives].float().sort()
+            own = scores[positives].float()
+            first = F.pad(w[~positives][order].cumsum(0), (1, 0))
+            below = first[torch.searchsorted(other, own)]
+            below = below + first[torch.searchsorted(other, own, right=True)]
+            return w[positives] @ below / (2 * w[positives].sum() * first[-1])
+            """,
+            "not rounded, not in single precision",
+        ),
+        "rows repeated by doubled weights": (
+            """
+            from l2s.metrics import auc
+            rows = torch.arange(len(asked)).repeat_interleave((2 * asked).long())
+            return auc(scores[rows][positives[rows]], scores[rows][~positives[rows]])
+            """,
+            "Weights need not be whole numbers",
+        ),
         "all pairs in memory": (
             """
             w = asked[:, None].expand_as(scores)
@@ -151,6 +183,74 @@ HINTS = {
             return total / (len(positive) * hardest)
             """,
             "the last block is smaller",
+        ),
+        "all that tie with the last": (
+            """
+            from torch.utils.checkpoint import checkpoint
+
+            rivals = negative[negative >= negative.topk(hardest).values[-1]]
+
+            def of_block(part, rivals):
+                return F.relu(margin + rivals - part[:, None]).square().sum()
+
+            parts = positive.split(block_size)
+            total = sum(checkpoint(of_block, part, rivals, use_reentrant=False) for part in parts)
+            return total / (len(positive) * hardest)
+            """,
+            "Of equal negatives, take only so many",
+        ),
+        "pairs that are apart do not count": (
+            """
+            from torch.utils.checkpoint import checkpoint
+
+            rivals = negative.topk(hardest).values
+            rivals = rivals[rivals > positive.detach().min() - margin]
+
+            def of_block(part, rivals):
+                return F.relu(margin + rivals - part[:, None]).square().sum()
+
+            parts = positive.split(block_size)
+            total = sum(checkpoint(of_block, part, rivals, use_reentrant=False) for part in parts)
+            return total / (len(positive) * len(rivals))
+            """,
+            "still counts in the mean",
+        ),
+        "blocks of one fixed size": (
+            """
+            from torch.utils.checkpoint import checkpoint
+
+            rivals = negative.topk(hardest).values
+
+            def of_block(part, rivals):
+                return F.relu(margin + rivals - part[:, None]).square().sum()
+
+            parts = positive.split(64)
+            total = sum(checkpoint(of_block, part, rivals, use_reentrant=False) for part in parts)
+            return total / (len(positive) * hardest)
+            """,
+            "go through the positives in blocks of block_size",
+        ),
+        "a backward that forgets what arrives": (
+            """
+            class Pairs(torch.autograd.Function):
+                @staticmethod
+                def forward(ctx, s, u):
+                    total, for_s, for_u = 0.0, torch.zeros_like(s), torch.zeros_like(u)
+                    for rows in torch.arange(len(s)).split(block_size):
+                        hinge = F.relu(margin + u - s[rows, None])
+                        total = total + hinge.square().sum()
+                        for_s[rows], for_u = -2 * hinge.sum(1), for_u + 2 * hinge.sum(0)
+                    pairs = len(s) * len(u)
+                    ctx.save_for_backward(for_s / pairs, for_u / pairs)
+                    return total / pairs
+
+                @staticmethod
+                def backward(ctx, g):
+                    return ctx.saved_tensors
+
+            return Pairs.apply(positive, negative.topk(hardest).values)
+            """,
+            "must multiply by the gradient that arrives",
         ),
         "detached negatives": (
             """

@@ -6,6 +6,7 @@ its docstring what is known exactly about the data (their ground truth).
 
 from l2s.data.augment import TwoViews, two_view
 from l2s.data.bags import Bags, bags
+from l2s.data.eur_lex import Documents, EurLex, eur_lex
 from l2s.data.images import Digits, Images, digits
 from l2s.data.label_sets import label_lists, label_mask
 from l2s.data.retrieval import (
@@ -31,6 +32,8 @@ from l2s.data.synthetic import (
 __all__ = [
     "Bags",
     "Digits",
+    "Documents",
+    "EurLex",
     "GaussianMixture",
     "Images",
     "LabelRetrieval",
@@ -48,6 +51,7 @@ __all__ = [
     "UnequalQueries",
     "bags",
     "digits",
+    "eur_lex",
     "flip_labels",
     "gaussian_mixture",
     "label_lists",

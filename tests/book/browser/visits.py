@@ -39,6 +39,21 @@ CUT_OFF = """() => [...document.querySelectorAll('article span.math')].filter(ea
     return drawn.top < box.top - 2 || drawn.bottom > box.bottom + 2;
 }).map(each => each.textContent.slice(0, 80))"""
 
+# Where MathJax finds small type, it sets indices as large as letters, to keep them readable.
+LARGE_SCRIPTS = """() => [...document.querySelectorAll('article mjx-script > *')].filter(each => {
+    const size = element => parseFloat(getComputedStyle(element).fontSize);
+    return size(each) > 0.8 * size(each.parentElement) && each.tagName !== 'MJX-SPACER';
+}).map(each => each.closest('.math').textContent.slice(0, 80))"""
+
+# A number that breaks in the middle reads as two.
+BROKEN_NUMBERS = """() => [...document.querySelectorAll('article td')].filter(each => {
+    if (!/^[-−±.,0-9]+$/.test(each.textContent.trim())) return false;
+    const text = document.createRange();
+    const leaf = node => node.firstElementChild ? leaf(node.firstElementChild) : node;
+    text.selectNodeContents(leaf(each));
+    return text.getClientRects().length > 1;
+}).map(each => each.textContent)"""
+
 
 @contextmanager
 def phone(browser: Browser, mode: str) -> Iterator[Page]:
@@ -59,6 +74,8 @@ def faults(page: Page, home: str, name: str, axe: Axe) -> list[str]:
         found.append(f"it scrolls sideways: it is {width} pixels wide")
     found += [f"mathematics is not typeset: {text}" for text in page.evaluate(UNREADABLE)]
     found += [f"a formula is cut off: {text}" for text in page.evaluate(CUT_OFF)]
+    found += [f"indices are set large: {text}" for text in page.evaluate(LARGE_SCRIPTS)]
+    found += [f"a number is broken: {text}" for text in page.evaluate(BROKEN_NUMBERS)]
     for violation in axe.run(page).response["violations"]:
         if violation["impact"] in GRAVE:
             found += [f"{violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
