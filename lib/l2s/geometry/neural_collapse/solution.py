@@ -105,9 +105,9 @@ class LinearHeadSolution:
         >>> [tuple(weight.shape) for weight in weights], tuple(features.shape), bias
         ([(3, 3), (2, 3)], (3, 3), None)
         >>> (features @ weights[0].T @ weights[1].T).round(decimals=3)
-        tensor([[0.9960, 0.0000],
-                [0.9960, 0.0000],
-                [0.0000, 0.9940]], dtype=torch.float64)
+        tensor([[0.9980, 0.0000],
+                [0.9980, 0.0000],
+                [0.0000, 0.9970]], dtype=torch.float64)
         """
         living = self.living.nonzero().flatten()
         dim = len(self.outputs) if dim is None else dim
@@ -133,7 +133,7 @@ class LinearHeadSolution:
     def _feature_scale(self) -> Tensor:
         """The factor a / (a^2 + N λ_H) from a direction's output to the class means."""
         a = self.singular_values
-        return a / (a.square() + self.class_sizes.sum() * self.feature_decay)
+        return a / (a.square() + int(self.class_sizes.sum()) * self.feature_decay)
 
     def _basis(self) -> Tensor:
         """Return the directions as columns, (classes, directions), orthonormal."""

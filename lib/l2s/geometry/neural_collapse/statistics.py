@@ -5,16 +5,15 @@ the textbook sum of squares minus square of sums would lose it. Here every class
 own near its mean (the mean of its first rows), and all sums are about that point.
 """
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from l2s import checks
+from l2s.geometry.neural_collapse.arguments import Sizes, check_labels, checked_sizes
 
 _ROWS = 8192  # taken at a time: a block of 512 float32 features is 16 MiB
-_FOLD = 100_000  # rows summed in the features' dtype before they go into float64
+_FOLD = 4 * _ROWS  # rows summed in the features' dtype before they go into float64
 _BLOCKS = 4  # column blocks of the covariance; only those on and above the diagonal are computed
 _NARROW = 128  # below so many features blocks cost more than they save
 
@@ -61,20 +60,27 @@ class ClassStatistics:
         classes: int,
         dim: int,
         *,
-        class_sizes: Sequence[int] | Int[Tensor, " classes"] | None = None,
+        class_sizes: Sizes | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         checks.at_least("classes", classes, 2, "Nothing is between the classes of one class.")
         checks.at_least("dim", dim, 1, "Pass the number of features.")
         self.classes, self.dim = classes, dim
         self.counts = torch.zeros(classes, dtype=torch.int64, device=device)
-        self.class_sizes = None if class_sizes is None else _sizes(class_sizes, classes, device)
+        self.class_sizes: Tensor | None = None
         self._shift = torch.zeros(classes, dim, dtype=torch.float64, device=device)
         self._sums = torch.zeros_like(self._shift)  # of h - shift
         self._scatter = self._shift.new_zeros(dim, dim)  # about the shifts, upper blocks only
         self._stretch: _Stretch | None = None  # the rows that are not yet in these sums
         self._weights = self._shift.new_ones(classes)
-        if self.class_sizes is not None:
+        if class_sizes is not None:
+            sizes = checked_sizes(class_sizes)
+            if len(sizes) != classes:
+                raise ValueError(
+                    f"`class_sizes` holds {len(sizes)} numbers, but `classes` is {classes}. Pass "
+                    "how many samples each class has."
+                )
+            self.class_sizes = torch.from_numpy(sizes).to(self.counts.device)
             self._weights = 1 / (classes * self.class_sizes.double())
 
     @checks.typed
@@ -199,11 +205,7 @@ class ClassStatistics:
             )
         checks.same_device(features=features, labels=labels, statistics=self.counts)
         checks.finite("features", features)
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
-            raise ValueError(
-                f"`labels` runs from {int(labels.min())} to {int(labels.max())}, but must lie "
-                f"between 0 and {self.classes - 1}. Pass the number of the class."
-            )
+        check_labels(labels, self.classes)
 
     def _check_mergeable(self, other: "ClassStatistics") -> None:
         if (self.classes, self.dim) != (other.classes, other.dim):
@@ -266,15 +268,3 @@ def _add_upper_products(scatter: Tensor, rows: Tensor) -> None:
 def _exact_in_float32(points: Tensor) -> Tensor:
     """Round points that are to be subtracted, so that every dtype subtracts the same ones."""
     return points.float().double()
-
-
-def _sizes(
-    class_sizes: Sequence[int] | Tensor, classes: int, device: torch.device | str | None
-) -> Tensor:
-    sizes = torch.as_tensor(class_sizes, device=device).long()
-    if sizes.shape != (classes,) or int(sizes.min()) < 1:
-        raise ValueError(
-            f"`class_sizes` is {sizes.tolist()}, but must hold {classes} numbers, each at least 1. "
-            "Pass how many samples each class has."
-        )
-    return sizes

@@ -19,17 +19,20 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.special import expit
 from torch import Tensor
 
 from l2s import checks
+from l2s.geometry.neural_collapse.arguments import (
+    Sizes,
+    check_depth,
+    checked_decays,
+    checked_sizes,
+)
 from l2s.geometry.neural_collapse.solution import LinearHeadSolution
 
 _STEPS = 100  # Newton's method needs about 8; from the right it cannot leave the bracket
-
-Sizes = Sequence[int] | Int[Tensor, " classes"]
-"""How many samples each class has."""
 
 
 @checks.typed
@@ -51,7 +54,7 @@ def collapse_price(depth: int) -> float:
     >>> [round(collapse_price(depth), 4) for depth in (1, 2, 3, 6)]
     [1.0, 0.5, 0.5291, 0.6373]
     """
-    _check_depth(depth)
+    check_depth(depth)
     return (depth - 1) ** ((depth - 1) / depth) / depth
 
 
@@ -73,7 +76,7 @@ def metastable_price(depth: int) -> float:
     >>> [round(metastable_price(depth), 4) for depth in (1, 2, 3, 6)]
     [1.0, 0.6495, 0.8399, 1.5425]
     """
-    _check_depth(depth)
+    check_depth(depth)
     root = ((depth - 1) / (depth + 1)) ** ((depth - 1) / depth)
     return depth * root * ((depth + 1) / (2 * depth)) ** 2
 
@@ -136,13 +139,13 @@ def class_output(
         ValueError: A price that is not above 0, or a depth below 1.
 
     >>> class_output(torch.tensor([0.1, 0.49, 0.51]), 2)  # it jumps from 1/2 at a price of 1/2
-    tensor([0.8496, 0.5099, 0.0000], dtype=torch.float64)
+    tensor([0.8571, 0.5099, 0.0000], dtype=torch.float64)
     >>> class_output(torch.tensor([0.1, 0.49, 0.51]), 2, branch="living")
-    tensor([0.8496, 0.5099, 0.4899], dtype=torch.float64)
+    tensor([0.8571, 0.5099, 0.4899], dtype=torch.float64)
     >>> class_output(torch.tensor([0.25, 1.0, 4.0]), 1)  # depth 1: 1 - sqrt(price)
     tensor([0.5000, 0.0000, 0.0000], dtype=torch.float64)
     """
-    _check_depth(depth)
+    check_depth(depth)
     checks.finite("price", price)
     if len(price) and price.min() <= 0:
         raise ValueError(f"`price` is as low as {float(price.min()):g}, but must be above 0.")
@@ -230,39 +233,6 @@ def linear_head_solution(
         loss=float((sizes[:directions] * least).sum() / (2 * sizes.sum())),
         unique=_unique(prices, depth, kept, directions),
     )
-
-
-def checked_sizes(class_sizes: Sizes) -> np.ndarray:
-    """Return class sizes as int64, or say what is wrong with them."""
-    sizes = np.asarray(class_sizes)
-    if sizes.size and not np.issubdtype(sizes.dtype, np.integer):
-        raise TypeError(f"`class_sizes` is {list(class_sizes)}. Pass whole numbers.")
-    checks.at_least("class_sizes", len(sizes), 2, "Pass the sizes of two classes or more.")
-    if sizes.min() < 1:
-        raise ValueError(
-            f"`class_sizes` is {sizes.tolist()}, but each must be at least 1. Leave out classes "
-            "without samples."
-        )
-    return sizes.astype(np.int64)
-
-
-def checked_decays(weight_decays: float | Sequence[float], depth: int) -> np.ndarray:
-    """Return one weight decay a layer, or say what is wrong with them."""
-    _check_depth(depth)
-    decays = np.atleast_1d(np.asarray(weight_decays, dtype=np.float64))
-    decays = np.repeat(decays, depth) if np.ndim(weight_decays) == 0 else decays
-    if len(decays) != depth:
-        raise ValueError(
-            f"`weight_decays` holds {len(decays)} numbers, but `depth` is {depth}. Pass one for "
-            "each layer, or a single number for all."
-        )
-    for decay in decays.tolist():
-        checks.positive("weight_decays", decay)
-    return decays
-
-
-def _check_depth(depth: int) -> None:
-    checks.at_least("depth", depth, 1, "A head has one linear layer or more.")
 
 
 def _prices(sizes: np.ndarray, decays: np.ndarray, feature_decay: float) -> np.ndarray:

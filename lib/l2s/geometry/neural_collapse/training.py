@@ -12,7 +12,12 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from l2s import checks
-from l2s.geometry.neural_collapse.theory import Sizes, checked_decays, checked_sizes
+from l2s.geometry.neural_collapse.arguments import (
+    Sizes,
+    check_labels,
+    checked_decays,
+    checked_sizes,
+)
 
 _MEMORY = 20  # pairs that L-BFGS keeps
 _FLAT = 1e-9  # a gradient whose largest entry is below this ends a run
@@ -106,7 +111,7 @@ def head_objective(
     decays = checked_decays(weight_decays, len(weights)).tolist()
     checks.not_negative("feature_decay", feature_decay)
     outputs = features @ _product(weights).T
-    _check_labels(labels, outputs.shape[1])
+    check_labels(labels, outputs.shape[1])
     outputs = outputs if bias is None else outputs + bias
     if loss == "squared":
         targets = F.one_hot(labels.long(), outputs.shape[1]).to(outputs)
@@ -130,6 +135,7 @@ def train_free_features(
     starts: int = 5,
     scale: float = 0.5,
     steps: int = 5000,
+    start: TrainedHead | None = None,
     generator: torch.Generator | None = None,
 ) -> TrainedHead:
     r"""Minimise ``head_objective`` over the weights *and* the features, from several starts.
@@ -150,13 +156,15 @@ def train_free_features(
         scale: Standard deviation of the numbers at the start, above 0. Small ones are drawn to
             zero.
         steps: The most iterations of a run.
+        start: A trained head to go on from, in one run, such as the one of a slightly smaller
+            decay; then ``dim``, ``starts`` and ``scale`` are not used.
         generator: Draws the starts.
 
     Returns:
         The best run, and the losses of all.
 
     Raises:
-        ValueError: A size, depth, decay, width or number out of range.
+        ValueError: A size, depth, decay, width or number out of range, or a start of other shapes.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> run = train_free_features([6, 3], 2, 1e-2, 1e-2, starts=3, generator=generator)
@@ -168,12 +176,17 @@ def train_free_features(
     checks.positive("feature_decay", feature_decay)
     labels = torch.arange(len(sizes)).repeat_interleave(torch.from_numpy(sizes))
     dim = 2 * len(sizes) if dim is None else dim
-    features = torch.empty(len(labels), dim, dtype=torch.float64)
-    return _best_run(
-        features, labels, depth, weight_decays, feature_decay,
-        free=True, classes=len(sizes), width=dim, bias=bias, loss=loss,
-        starts=starts, scale=scale, steps=steps, generator=generator,
-    )  # fmt: skip
+    checks.at_least("dim", dim, 1, "A layer has one unit or more.")
+    problem = _Problem(
+        None, labels, checked_decays(weight_decays, depth), feature_decay, bias, loss
+    )
+    if start is not None:
+        points = [_going_on(start, problem, len(sizes))]
+        shapes = problem.shapes_like(start)
+    else:
+        shapes = problem.shapes(len(sizes), dim, dim)
+        points = _random_points(shapes, starts, scale, generator)
+    return _best_run(problem, points, shapes, steps)
 
 
 @checks.typed
@@ -220,65 +233,91 @@ def train_linear_head(
     checks.finite("features", features)
     classes = int(labels.max()) + 1 if len(labels) else 0
     checks.at_least("labels", classes, 2, "They name fewer than two classes.")
-    _check_labels(labels, classes)
+    check_labels(labels, classes)
     checked_sizes(torch.bincount(labels, minlength=classes))
-    return _best_run(
-        features.detach().double(), labels, depth, weight_decays, 0.0,
-        free=False, classes=classes, width=width or max(features.shape[1], classes),
-        bias=bias, loss=loss, starts=starts, scale=scale, steps=steps, generator=generator,
-    )  # fmt: skip
+    width = max(features.shape[1], classes) if width is None else width
+    checks.at_least("width", width, 1, "A layer has one unit or more.")
+    decays = checked_decays(weight_decays, depth)
+    problem = _Problem(features.detach().double(), labels, decays, 0.0, bias, loss)
+    shapes = problem.shapes(classes, features.shape[1], width)
+    return _best_run(problem, _random_points(shapes, starts, scale, generator), shapes, steps)
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What is minimised, as a function of a list of parts: weights, free features, bias."""
+
+    features: Tensor | None  # None: they are free
+    labels: Tensor
+    decays: np.ndarray
+    feature_decay: float
+    bias: bool
+    loss: Loss
+
+    def shapes(self, classes: int, dim: int, width: int) -> list[torch.Size]:
+        widths = [dim, *[width] * (len(self.decays) - 1), classes]
+        pairs = [torch.Size(pair) for pair in zip(widths[1:], widths, strict=False)]
+        free = [torch.Size([len(self.labels), dim])] if self.features is None else []
+        return pairs + free + ([torch.Size([classes])] if self.bias else [])
+
+    def shapes_like(self, head: TrainedHead) -> list[torch.Size]:
+        return self.shapes(len(head.head), head.features.shape[1], head.weights[0].shape[0])
+
+    def split(self, parts: list[Tensor]) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        depth = len(self.decays)
+        features = parts[depth] if self.features is None else self.features
+        return parts[:depth], features, parts[-1] if self.bias else None
+
+    def value(self, parts: list[Tensor]) -> Tensor:
+        weights, features, bias = self.split(parts)
+        return head_objective(
+            weights,
+            features,
+            self.labels,
+            weight_decays=self.decays.tolist(),
+            feature_decay=self.feature_decay,
+            bias=bias,
+            loss=self.loss,
+        )
+
+
+def _random_points(
+    shapes: list[torch.Size], starts: int, scale: float, generator: torch.Generator | None
+) -> list[Tensor]:
+    checks.at_least("starts", starts, 1, "Pass the number of runs.")
+    checks.positive("scale", scale)
+    entries = sum(shape.numel() for shape in shapes)
+    return [
+        scale * torch.randn(entries, generator=generator, dtype=torch.float64)
+        for _ in range(starts)
+    ]
+
+
+def _going_on(start: TrainedHead, problem: _Problem, classes: int) -> Tensor:
+    """Return a trained head as the point to start from."""
+    same = (len(start.weights), len(start.head), start.bias is not None, len(start.labels))
+    asked = (len(problem.decays), classes, problem.bias, len(problem.labels))
+    if same != asked or not torch.equal(start.labels, problem.labels):
+        raise ValueError(
+            f"`start` has (depth, classes, bias, samples) {same}, but {asked} is asked for, with "
+            "the same class sizes. Go on from a head of the same problem."
+        )
+    parts = [*start.weights, start.features, *([start.bias] if start.bias is not None else [])]
+    return torch.cat([part.flatten() for part in parts])
 
 
 def _best_run(
-    features: Tensor,
-    labels: Tensor,
-    depth: int,
-    weight_decays: float | Sequence[float],
-    feature_decay: float,
-    *,
-    free: bool,
-    classes: int,
-    width: int,
-    bias: bool,
-    loss: Loss,
-    starts: int,
-    scale: float,
-    steps: int,
-    generator: torch.Generator | None,
+    problem: _Problem, points: list[Tensor], shapes: list[torch.Size], steps: int
 ) -> TrainedHead:
-    decays = checked_decays(weight_decays, depth).tolist()
-    checks.at_least("width", min(width, features.shape[1]), 1, "A layer has one unit or more.")
-    checks.at_least("starts", starts, 1, "Pass the number of runs.")
     checks.at_least("steps", steps, 1, "Pass the number of iterations.")
-    checks.positive("scale", scale)
-    widths = [features.shape[1], *[width] * (depth - 1), classes]
-    shapes = [torch.Size(pair) for pair in zip(widths[1:], widths, strict=False)]
-    shapes += [features.shape] if free else []
-    shapes += [torch.Size([classes])] if bias else []
-
-    def objective(parts: list[Tensor]) -> Tensor:
-        return head_objective(
-            parts[:depth],
-            parts[depth] if free else features,
-            labels,
-            weight_decays=decays,
-            feature_decay=feature_decay,
-            bias=parts[-1] if bias else None,
-            loss=loss,
-        )
-
-    entries = sum(shape.numel() for shape in shapes)
-    runs = []
-    for _ in range(starts):
-        start = scale * torch.randn(entries, generator=generator, dtype=torch.float64)
-        runs.append(_lbfgs(objective, start, shapes, steps))
+    runs = [_lbfgs(problem.value, point, shapes, steps) for point in points]
     point, value, slope = min(runs, key=lambda run: run[1])
-    parts = _parts(point, shapes)
+    weights, features, bias = problem.split(_parts(point, shapes))
     return TrainedHead(
-        weights=parts[:depth],
-        features=parts[depth] if free else features,
-        bias=parts[-1] if bias else None,
-        labels=labels,
+        weights=weights,
+        features=features,
+        bias=bias,
+        labels=problem.labels,
         loss=value,
         losses=tuple(run[1] for run in runs),
         gradient=slope,
@@ -325,11 +364,3 @@ def _product(weights: Sequence[Tensor]) -> Tensor:
     for weight in weights[1:]:
         product = weight @ product
     return product
-
-
-def _check_labels(labels: Tensor, classes: int) -> None:
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise ValueError(
-            f"`labels` runs from {int(labels.min())} to {int(labels.max())}, but must lie between "
-            f"0 and {classes - 1}. Pass the number of the class."
-        )
