@@ -19,7 +19,7 @@ class FrameGap(NamedTuple):
     Attributes:
         equinorm: Standard deviation over mean of their lengths (of length over predicted length,
             where lengths were given).
-        equiangle: Mean of |cosine - the frame's cosine| over all pairs.
+        equiangle: Mean distance of a pair's cosine from the frame's, over all pairs.
         distance: Procrustes distance to the frame, up to rotation and scale; at most 1.
     """
 
