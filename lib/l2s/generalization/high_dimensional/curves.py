@@ -94,7 +94,7 @@ def training_error(
     """
     parts = _averages(time, ratio, signal, noise, init, step_size)
     column = arguments.ratios(ratio)[:, None]
-    unfitted = column.clamp(max=1) - parts.moved
+    unfitted = (column.clamp(max=1) - parts.moved).clamp(min=0)  # rounding may go below
     table = ((signal + init) * parts.left + noise * unfitted) / column
     table = table + noise * (1 - 1 / column).clamp(min=0)
     return arguments.shaped(table, ratio, time)
