@@ -264,11 +264,9 @@ def _fixed_point(groups: _Groups, samples: int, width: int, ridge: float) -> tup
         return math.exp(low), max(0.0, 1 - samples / width)
 
     def balance(log_nu: float) -> float:
-        nu = math.exp(log_nu)
-        freedom = groups.freedom(nu, 1)
-        return math.log(max(samples - freedom, 1e-300) * nu * max(1 - freedom / width, 1e-300)) - (
-            math.log(ridge)
-        )
+        freedom = groups.freedom(math.exp(log_nu), 1)
+        left = (max(samples - freedom, 1e-300), max(1 - freedom / width, 1e-300))
+        return log_nu + math.log(left[0]) + math.log(left[1]) - math.log(ridge)
 
     nu = math.exp(_root(balance, low, 80.0))
     return nu, 1 - groups.freedom(nu, 1) / width
