@@ -18,7 +18,8 @@ class TwoLayerNetwork(nn.Module):
 
     .. math:: f(x) = V^\top \phi(\operatorname{norm}(W^\top x + b)) + c
 
-    Weights start as :math:`W \sim N(0, 2 s^2 / d)`, :math:`V \sim N(0, s^2 / h)`, biases at 0.
+    Weights start as :math:`W \sim N(0, s^2 / d)`, :math:`V \sim N(0, s^2 / h)`, biases at 0. PyTorch's
+    own layers have the variances of :math:`s = 1/\sqrt 3`.
 
     Args:
         dim: d, the number of inputs; at least 1.
@@ -58,7 +59,7 @@ class TwoLayerNetwork(nn.Module):
         checks.one_of("normalize", normalize, _NORMALIZE)
         checks.positive("scale", scale)
         self.activation = activation
-        self.hidden = _layer(dim, width, scale * math.sqrt(2 / dim), generator)
+        self.hidden = _layer(dim, width, scale / math.sqrt(dim), generator)
         self.norm = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[
             normalize
         ](width)
