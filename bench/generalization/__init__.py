@@ -1,1 +1,1 @@
-"""Generalization."""
+"""Benchmarks of the chapters of the part "Generalization"."""
