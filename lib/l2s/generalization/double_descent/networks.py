@@ -18,8 +18,8 @@ class TwoLayerNetwork(nn.Module):
 
     .. math:: f(x) = V^\top \phi(\operatorname{norm}(W^\top x + b)) + c
 
-    Weights start as :math:`W \sim N(0, s^2 / d)`, :math:`V \sim N(0, s^2 / h)`, biases at 0. PyTorch's
-    own layers have the variances of :math:`s = 1/\sqrt 3`.
+    Weights start as :math:`W \sim N(0, s^2 / d)`, :math:`V \sim N(0, s^2 / h)`, biases at 0.
+    PyTorch's own layers have the variances of :math:`s = 1/\sqrt 3`.
 
     Args:
         dim: d, the number of inputs; at least 1.

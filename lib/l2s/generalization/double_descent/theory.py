@@ -1,6 +1,7 @@
 """What least squares on random features costs, before it runs."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,6 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.generalization.double_descent.features import ACTIVATIONS
-
-_INFINITE = math.inf
 
 
 @checks.typed
@@ -55,7 +54,7 @@ def minimum_norm_error(samples: int, width: int, *, signal: float, noise: float)
     if noise == 0:
         return missed
     gap = abs(samples - width) - 1
-    return missed + noise * min(samples, width) / gap if gap > 0 else _INFINITE
+    return missed + noise * min(samples, width) / gap if gap > 0 else math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +192,7 @@ def random_feature_error(
         checks.not_negative(name, value)
     groups = _Groups(eigenvalues, signal, multiplicities, tail, tail_signal)
     if samples == width and penalty == 0:
-        return _INFINITE, _INFINITE if noise else 0.0
+        return math.inf, math.inf if noise else 0.0
     nu, r = _fixed_point(groups, samples, width, samples * penalty)
     df2 = groups.freedom(nu, 2)
     upsilon = width / samples * ((1 - r) ** 2 + r**2 * df2 / (width - df2))
@@ -244,7 +243,7 @@ class _Groups:
 
     @property
     def rank(self) -> float:
-        return _INFINITE if self.tail else float(self.count[self.mu > 0].sum())
+        return math.inf if self.tail else float(self.count[self.mu > 0].sum())
 
 
 def _fixed_point(groups: _Groups, samples: int, width: int, ridge: float) -> tuple[float, float]:
@@ -272,7 +271,7 @@ def _fixed_point(groups: _Groups, samples: int, width: int, ridge: float) -> tup
     return nu, 1 - groups.freedom(nu, 1) / width
 
 
-def _root(function: object, low: float, high: float) -> float:
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
     return float(brentq(function, low, high, xtol=1e-14, rtol=1e-14))
 
 
