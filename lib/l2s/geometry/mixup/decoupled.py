@@ -66,7 +66,7 @@ def decoupled_mixup(
 
         L &= L_{\mathrm{mixup}} + \eta\,\big(w_i(-\log\phi_i) + w_j(-\log\phi_j)\big), \\
         \phi_i &= \frac{e^{s_i}}{\sum_{k\ne j} e^{s_k}}, \qquad
-        w_i = \min(1, \lambda/\xi)^{\gamma}, \quad w_j = \min(1, (1-\lambda)/\xi)^{\gamma}
+        w_i = \min(1, \lambda/\xi)^{\zeta}, \quad w_j = \min(1, (1-\lambda)/\xi)^{\zeta}
 
     Each true class faces the wrong classes only, so it need not push the other true class down:
     the gradient of -log φ_i at j is exactly 0. A row of one class (i = j), and a problem of two
@@ -78,7 +78,7 @@ def decoupled_mixup(
         second: j, shape (batch,).
         share: λ from 0 to 1, one for each row or one for all.
         weight: η, 0 or above.
-        exponent: γ, 0 or above; 0 weighs both classes alike.
+        exponent: ζ, 0 or above; 0 weighs both classes alike.
         threshold: ξ, above 0 up to 1: a class with more than this share has the full weight.
         mode: "both", or only the class with the "less" or "more" share (a tie counts both).
         reduction: "mean" or "sum" over rows, or "none" for shape (batch,).
@@ -131,9 +131,9 @@ def decoupled_mixup_binary(
     r"""Return the binary version, DM(BCE): each class is a yes-or-no question.
 
     .. math:: L = \sum_k \text{softplus}(s_k) - t_k s_k, \qquad
-        t_i = \min(1, \lambda/\xi)^\gamma, \quad t_j = \min(1, (1-\lambda)/\xi)^\gamma
+        t_i = \min(1, \lambda/\xi)^\zeta, \quad t_j = \min(1, (1-\lambda)/\xi)^\zeta
 
-    and t = 0 at other classes. Sigmoids do not compete, so nothing needs decoupling; what γ and ξ
+    and t = 0 at other classes. Sigmoids do not compete, so nothing needs decoupling; what ζ and ξ
     do is to ask for more than λ and 1 - λ. A row of one class has t = 1.
 
     Args:
@@ -141,7 +141,7 @@ def decoupled_mixup_binary(
         first: i, shape (batch,).
         second: j, shape (batch,).
         share: λ from 0 to 1, one for each row or one for all.
-        exponent: γ, 0 or above; 0 asks for both classes in full.
+        exponent: ζ, 0 or above; 0 asks for both classes in full.
         threshold: ξ, above 0 up to 1.
         reduction: "mean" or "sum" over rows, or "none" for shape (batch,). Classes are summed.
 
