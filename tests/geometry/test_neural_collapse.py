@@ -34,6 +34,7 @@ CASES = [
     ([30, 1], 6, 1e-3, 1e-4),
     ([12, 9, 5], 2, 0.02, 0.02),  # all have collapsed
     ([90, 9, 5], 2, 0.02, 0.02),  # two of three have
+    ([20, 6], 2, 0.0537, 0.0537),  # the second is dead, but alive in a local minimum
 ]
 
 

@@ -165,7 +165,7 @@ def linear_head_solution(
 ) -> LinearHeadSolution:
     r"""Return the global minimum of a deep linear head on free features, in closed form.
 
-    .. math:: \min_{W_j, H} \; \frac{1}{2N} \lVert W_M \cdots W_1 H - Y \rVert_F^2
+    .. math:: \min_{W_j, H} \; \frac{1}{2N} \lVert H W_1^\top \cdots W_M^\top - Y \rVert_F^2
         + \sum_{j=1}^M \frac{\lambda_j}{2} \lVert W_j \rVert_F^2
         + \frac{\lambda_H}{2} \lVert H \rVert_F^2,
 

@@ -83,7 +83,7 @@ def head_objective(
 
     .. math:: \frac{1}{2N} \lVert Z - Y \rVert_F^2
         + \sum_j \frac{\lambda_j}{2} \lVert W_j \rVert_F^2
-        + \frac{\lambda_H}{2} \lVert H \rVert_F^2, \qquad Z = W_M \cdots W_1 H + b,
+        + \frac{\lambda_H}{2} \lVert H \rVert_F^2, \qquad Z = H W_1^\top \cdots W_M^\top + b,
 
     or with the mean cross-entropy of Z in place of the first term. The bias is not penalised.
 
