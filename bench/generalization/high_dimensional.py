@@ -144,7 +144,7 @@ def _simulations(
             repeats=draws,
         )[name]
         needed = draws_needed(torch.stack(samples))
-        label = f"{name}, {needed} draws"
+        label = f"{name}, {needed} draw{'s' * (needed > 1)}"
         rows.append(_row(2, label, needed * seconds, first, f"{TARGET:.0e}"))
     return rows
 

@@ -8,6 +8,7 @@ from l2s.data import linear_teacher
 from l2s.generalization.high_dimensional import (
     deep_linear_flow,
     finite_generalization_error,
+    finite_training_error,
     frozen_subspace,
     generalization_error,
     gradient_flow,
@@ -189,6 +190,8 @@ def test_rank_deficient_inputs_freeze_more():
     assert gap > 1e-3
     shares = finite_generalization_error(inputs, torch.tensor([math.inf]), noise=0.0)
     assert shares.item() == pytest.approx(1 / 20)
+    residual = finite_training_error(inputs, math.inf, noise=0.2)
+    assert residual.item() == pytest.approx(0.2 * (50 - 19) / 50)
     assert frozen_subspace(inputs, tolerance=0.999)[0].shape == (20, 19)
 
 
