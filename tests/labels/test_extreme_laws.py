@@ -1,4 +1,4 @@
-"""The chapter's run on a public set, tried on a small one of the same form: no network is needed."""
+"""The run on a public set, tried on a small one of the same form, so that no network is needed."""
 
 import bz2
 import functools
