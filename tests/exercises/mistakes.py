@@ -1,14 +1,28 @@
-"""What is known of each set of exercises: likely mistakes with their hints, other right answers."""
+"""The likely mistakes and the other right answers of all exercises, by slug."""
 
 from tests.exercises import (
     alternatives_extreme_labels,
     mistakes_contrastive,
+    mistakes_double_descent,
     mistakes_extreme_labels,
+    mistakes_high_dimensional,
+    mistakes_mixup,
+    mistakes_neural_collapse,
 )
 
 HINTS = {
     "contrastive": mistakes_contrastive.HINTS,
+    "double_descent": mistakes_double_descent.HINTS,
     "extreme_labels": mistakes_extreme_labels.HINTS,
+    "high_dimensional": mistakes_high_dimensional.HINTS,
+    "mixup": mistakes_mixup.HINTS,
+    "neural_collapse": mistakes_neural_collapse.HINTS,
 }
-ALTERNATIVES = {"extreme_labels": alternatives_extreme_labels.ALTERNATIVES}
+ALTERNATIVES = {
+    "double_descent": mistakes_double_descent.ALTERNATIVES,
+    "extreme_labels": alternatives_extreme_labels.ALTERNATIVES,
+    "high_dimensional": mistakes_high_dimensional.ALTERNATIVES,
+    "mixup": mistakes_mixup.ALTERNATIVES,
+    "neural_collapse": mistakes_neural_collapse.ALTERNATIVES,
+}
 ANSWERS = [(slug, answer) for slug, hints in HINTS.items() for answer in hints]
