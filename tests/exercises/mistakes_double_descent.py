@@ -183,7 +183,7 @@ return now, limit
         "the penalty of a mean": (
             HAT.replace("penalty * one", "n * penalty * one")
             + "return (residual / free).square().sum(1).mean()",
-            "without a factor N",
+            "without a factor P",
         ),
         "0/0 beyond the threshold": (
             HAT + "return (residual / free).square().sum(1).mean()",
@@ -213,7 +213,7 @@ return now, limit
         ),
         "a factor too many": (
             f"{SUMS}{SOLVED.replace('n * log', 'n**2 * log')}{ERROR}",
-            "a factor N too many",
+            "a factor P too many",
         ),
         "a squared penalty": (
             f"{SUMS}{SOLVED.replace('.exp()', '.exp() ** 2')}{ERROR}",

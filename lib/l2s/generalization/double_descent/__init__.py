@@ -1,7 +1,7 @@
 """Double descent and the optimizer (Liu and Flanigan, 2023).
 
-Least squares on features Z (N samples, width P) falls apart into modes of curvature
-``λ_i = s_i² / N``. Each training rule leaves a share e of a mode's target::
+Least squares on features Z (P samples, width N) falls apart into modes of curvature
+``λ_i = s_i² / P``. Each training rule leaves a share e of a mode's target::
 
     gradient descent    e = (1 - ηλ)^k
     heavy ball          e_(k+1) = (1 + β - ηλ) e_k - β e_(k-1)

@@ -45,7 +45,7 @@ def model_wise(
     scale: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Curve:
-    """Return the errors of random features against the width P.
+    """Return the errors of random features against the width N.
 
     One decomposition a width serves all training rules.
 
@@ -83,14 +83,14 @@ def sample_wise(
     scale: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Curve:
-    """Return the errors against the number of training rows N, at one width.
+    """Return the errors against the number of training rows P, at one width.
 
-    The first N rows of the problem are used, all with the same features.
+    The first P rows of the problem are used, all with the same features.
 
     Args:
         problem: Data with at least max(samples) training rows.
         samples: Each from 2 to the number of training rows.
-        width: P, at least 1.
+        width: N, at least 1.
         filters: As in ``model_wise``.
         activation: As in ``random_features``.
         scale: As in ``random_features``.
@@ -131,7 +131,7 @@ def epoch_wise(
     Args:
         problem: Data, such as ``noisy_digits()``.
         steps: Each at least 0.
-        width: P, at least 1.
+        width: N, at least 1.
         relative_step: c in the step size :math:`\eta = c / \lambda_{\max}`, above 0 and below
             2 (1 + momentum).
         momentum: beta, from 0 to below 1.

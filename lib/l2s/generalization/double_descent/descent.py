@@ -63,7 +63,7 @@ def train_to_error(
 ) -> Run:
     r"""Minimise the squared error for some steps, or until it is low enough.
 
-    .. math:: \mathcal L = \frac{1}{2N} \sum_i \lVert f(x_i) - y_i \rVert^2
+    .. math:: \mathcal L = \frac{1}{2P} \sum_i \lVert f(x_i) - y_i \rVert^2
 
     The *error* is twice that, as everywhere in this module. On ``readout`` with all rows in a batch
     and SGD this is the recursion of ``descent_filter``.

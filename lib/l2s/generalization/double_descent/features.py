@@ -16,7 +16,7 @@ ACTIVATIONS = ("relu", "tanh", "fourier")
 class RandomFeatures:
     r"""A drawn first layer; call it on inputs to get their features.
 
-    .. math:: z(x) = \frac{1}{\sqrt P}\,\phi(W_0^\top x + b)
+    .. math:: z(x) = \frac{1}{\sqrt N}\,\phi(W_0^\top x + b)
 
     Attributes:
         weights: :math:`W_0`, float64 of shape (dim, width).
@@ -30,7 +30,7 @@ class RandomFeatures:
 
     @property
     def width(self) -> int:
-        """The number of features P."""
+        """The number of features N."""
         return len(self.phases)
 
     @checks.typed
@@ -71,7 +71,7 @@ def random_features(
 
     Args:
         dim: d, the number of inputs; at least 1.
-        width: P, the number of features; at least 1.
+        width: N, the number of features; at least 1.
         activation: "relu", "tanh" or "fourier".
         scale: s, the initial scale, above 0. ReLU features only grow with it; for tanh it sets how
             bent they are, for Fourier features how fast they turn.

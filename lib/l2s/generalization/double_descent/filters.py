@@ -94,7 +94,7 @@ def ridge_filter(
 
     .. math:: e = \frac{\gamma}{\lambda + \gamma}
         \qquad\text{for the loss}\qquad
-        \frac{1}{2N} \lVert ZW - Y \rVert^2 + \frac\gamma2 \lVert W \rVert^2
+        \frac{1}{2P} \lVert ZW - Y \rVert^2 + \frac\gamma2 \lVert W \rVert^2
 
     Args:
         eigenvalues: lambda, above 0, of shape (modes,).

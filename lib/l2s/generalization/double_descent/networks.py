@@ -76,13 +76,13 @@ class TwoLayerNetwork(nn.Module):
 def two_layer_threshold(samples: int, *, dim: int, outputs: int) -> float:
     r"""Return the width at which a two-layer network has as many parameters as targets.
 
-    .. math:: h (d + 1) + K (h + 1) = N K
-        \quad\Rightarrow\quad h = \frac{K (N - 1)}{d + 1 + K}
+    .. math:: h (d + 1) + K (h + 1) = P K
+        \quad\Rightarrow\quad h = \frac{K (P - 1)}{d + 1 + K}
 
     Counting parameters says where interpolation becomes possible, not that training finds it.
 
     Args:
-        samples: N, at least 2.
+        samples: P, at least 2.
         dim: d, at least 1.
         outputs: K, at least 1.
 

@@ -94,7 +94,7 @@ def noisy_digits(
     **Ground truth:** which part of the training targets is noise (``noise`` of the result).
 
     Args:
-        samples: N, from 10 to 1000 of the 1797 digits.
+        samples: P, from 10 to 1000 of the 1797 digits.
         noise: The probability that a training label is flipped to another class, 0 to 1.
         how: As in ``preprocess``: what is done to the 64 pixels.
         generator: The source of the split and of the flips; None means PyTorch's default generator.

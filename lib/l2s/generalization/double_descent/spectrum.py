@@ -31,7 +31,7 @@ class Spectrum:
 
     @functools.cached_property
     def eigenvalues(self) -> Tensor:
-        r"""The curvatures of the loss, :math:`\lambda_i = s_i^2 / N`, falling, shape (modes,)."""
+        r"""The curvatures of the loss, :math:`\lambda_i = s_i^2 / P`, falling, shape (modes,)."""
         return self.singular_values.square() / len(self.left)
 
     @property
@@ -67,8 +67,8 @@ class Spectrum:
     ) -> Float[Tensor, " settings"] | Float[Tensor, ""]:
         r"""Return the mean over samples of the squared error, summed over outputs.
 
-        .. math:: \frac1N \lVert Z W - Y \rVert^2
-            = \frac1N \sum_i e_i^2 \lVert C_i \rVert^2 + \text{floor}
+        .. math:: \frac1P \lVert Z W - Y \rVert^2
+            = \frac1P \sum_i e_i^2 \lVert C_i \rVert^2 + \text{floor}
 
         Args:
             residual: e for one setting or for several, floating, of shape (modes,) or (settings,
@@ -85,10 +85,10 @@ def decompose(
     *,
     tolerance: float | None = None,
 ) -> Spectrum:
-    r"""Decompose the problem :math:`\min_W \frac{1}{2N} \lVert Z W - Y \rVert^2` into its modes.
+    r"""Decompose the problem :math:`\min_W \frac{1}{2P} \lVert Z W - Y \rVert^2` into its modes.
 
     With :math:`Z = U S V^\top` the problem falls apart: mode i is a parabola of curvature
-    :math:`\lambda_i = s_i^2 / N`, and all modes share one step size.
+    :math:`\lambda_i = s_i^2 / P`, and all modes share one step size.
 
     Args:
         features: Z, floating, of shape (samples, width).

@@ -19,23 +19,23 @@ from l2s.generalization.double_descent.features import ACTIVATIONS
 def minimum_norm_error(samples: int, width: int, *, signal: float, noise: float) -> float:
     r"""Return the expected excess test error of least squares on Gaussian features, exactly.
 
-    For rows :math:`z \sim N(0, I_P)` and targets :math:`z^\top w + \epsilon` with
+    For rows :math:`z \sim N(0, I_N)` and targets :math:`z^\top w + \epsilon` with
     :math:`\lVert w \rVert^2 = S` and :math:`\operatorname{var} \epsilon = \sigma^2`,
 
     .. math::
-        P \le N - 2:\quad \frac{\sigma^2 P}{N - P - 1}, \qquad
-        P \ge N + 2:\quad S \Big(1 - \frac NP\Big) + \frac{\sigma^2 N}{P - N - 1},
+        N \le P - 2:\quad \frac{\sigma^2 N}{P - N - 1}, \qquad
+        N \ge P + 2:\quad S \Big(1 - \frac PN\Big) + \frac{\sigma^2 P}{N - P - 1},
 
     and infinite in between: there the solution's expected squared length is.
 
     Args:
-        samples: N, at least 2.
-        width: P, at least 1.
+        samples: P, at least 2.
+        width: N, at least 1.
         signal: S, at least 0.
         noise: The variance sigma^2, at least 0. What the features cannot see counts as noise.
 
     Returns:
-        The error beyond sigma^2; ``inf`` where \|P - N\| < 2 and the noise is not 0.
+        The error beyond sigma^2; ``inf`` where \|N - P\| < 2 and the noise is not 0.
 
     Source: Breiman and Freedman (1983) and Belkin et al. (2020), keys ``breiman1983``,
     ``belkin2020``, theorem 1.
@@ -135,25 +135,25 @@ def random_feature_error(
 
     With the kernel's eigenvalues :math:`\mu`, two numbers solve
 
-    .. math:: N - \frac{N\gamma}{\nu_1} = \operatorname{df}_1(\nu_2), \qquad
-        P - \frac{P \nu_1}{\nu_2} = \operatorname{df}_1(\nu_2), \qquad
+    .. math:: P - \frac{P\gamma}{\nu_1} = \operatorname{df}_1(\nu_2), \qquad
+        N - \frac{N \nu_1}{\nu_2} = \operatorname{df}_1(\nu_2), \qquad
         \operatorname{df}_j(\nu) = \sum_i \Big(\frac{\mu_i}{\mu_i + \nu}\Big)^j ,
 
     and with :math:`r = \nu_1 / \nu_2` the errors are
 
-    .. math:: \Upsilon = \frac PN \Big[ (1 - r)^2
-            + \frac{r^2 \operatorname{df}_2}{P - \operatorname{df}_2} \Big], \qquad
+    .. math:: \Upsilon = \frac NP \Big[ (1 - r)^2
+            + \frac{r^2 \operatorname{df}_2}{N - \operatorname{df}_2} \Big], \qquad
         \text{variance} = \frac{\sigma^2\, \Upsilon}{1 - \Upsilon},
 
     .. math:: \text{bias} = \frac{\nu_2^2}{1 - \Upsilon} \Big[ \sum_i \frac{\beta_i^2}
         {(\mu_i + \nu_2)^2} + \chi \sum_i \frac{\beta_i^2 \mu_i}{(\mu_i + \nu_2)^2} \Big], \qquad
-        \chi = \frac{1}{P - \operatorname{df}_2} \sum_i \frac{\mu_i}{(\mu_i + \nu_2)^2} .
+        \chi = \frac{1}{N - \operatorname{df}_2} \sum_i \frac{\mu_i}{(\mu_i + \nu_2)^2} .
 
     They hold as samples and width grow; here they are good to a few per cent from a hundred on.
 
     Args:
-        samples: N, at least 2.
-        width: P, at least 1.
+        samples: P, at least 2.
+        width: N, at least 1.
         eigenvalues: mu, one for each group of eigenfunctions, at least 0.
         signal: The target's power in each group, the sum of beta^2; at least 0.
         multiplicities: How many eigenfunctions each group has; None means one.
@@ -164,7 +164,7 @@ def random_feature_error(
 
     Returns:
         Bias and variance; their sum is the expected error on clean test targets. Both are ``inf``
-        for P = N without a penalty.
+        for N = P without a penalty.
 
     Raises:
         ValueError: A negative value, or eigenvalues that are too few for so many samples: with a
@@ -179,7 +179,7 @@ def random_feature_error(
     >>> _, variance = random_feature_error(
     ...     200, 100, **one, tail=spectrum.tail, signal=linear, noise=0.25
     ... )
-    >>> round(variance, 4)  # P / (N - P) times the noise
+    >>> round(variance, 4)  # N / (P - N) times the noise
     0.25
     """
     _check_sizes(samples, width)
