@@ -83,7 +83,7 @@ def _contents(parts: list[tuple[str, list[str]]], articles: dict[str, Tag]) -> I
             yield _line(articles[page].h1, name(page), "l2s-entry")
             if page.startswith("chapters/"):
                 for heading in articles[page].find_all("h2"):
-                    yield _line(heading, heading.find_parent("section")["id"], "l2s-subentry")
+                    yield _line(heading, heading["id"], "l2s-subentry")
 
 
 def _line(heading: Tag, anchor: str, css: str) -> str:

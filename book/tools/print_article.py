@@ -29,6 +29,7 @@ def article(soup: BeautifulSoup, page: str, printed: Collection[str], site: str)
     _unfold(found)
     _keep_short_code_together(found)
     _load_at_once(found, page)
+    _anchor_headings(found)
     _redirect(found, page, printed, site)
     _make_ids_unique(found, page)
     found.extract()
@@ -128,6 +129,14 @@ def _load_at_once(article: Tag, page: str) -> None:
         image["loading"] = "eager"
         image["src"] = urljoin(f"{page}.html", image["src"])
         del image["onload"]
+
+
+def _anchor_headings(article: Tag) -> None:
+    """Let a heading bear its section's id: a section may begin at the foot of the sheet before."""
+    for section in article.find_all("section", id=True):
+        heading = section.find(["h2", "h3", "h4"], recursive=False)
+        if heading is not None and "id" not in heading.attrs:
+            heading["id"] = section.attrs.pop("id")
 
 
 def _redirect(article: Tag, page: str, printed: Collection[str], site: str) -> None:

@@ -168,6 +168,8 @@ def mean_sd(values: Any) -> str:
     '1230 ± 53 (sd, 4 seeds)'
     >>> mean_sd([0.5])
     '0.5 (1 seed)'
+    >>> mean_sd([0.25, 0.25 + 1e-15])
+    '2.50000e-01 ± 7.2e-16 (sd, 2 seeds)'
     >>> mean_sd([2e-7, 3e-7])
     '2.50e-07 ± 7.1e-08 (sd, 2 seeds)'
     """
@@ -262,7 +264,8 @@ def _spread_text(mean: float, sd: float | None, count: int, dimensions: int) -> 
         places = max(0, -last)
         pair = [f"{round(value, -last):.{places}f}" for value in (mean, sd)]
     else:
-        digits = max(0, _exponent(mean) - last) if mean else 0
+        # Where seeds agree to rounding, six digits of the mean say all that a reader can use.
+        digits = min(5, max(0, _exponent(mean) - last)) if mean else 0
         pair = [f"{mean:.{digits}e}", f"{sd:.1e}"]
     return f"{pair[0]} ± {pair[1]} (sd, {count} seeds)"
 

@@ -148,7 +148,7 @@ def calibration_error(
     Raises:
         ValueError: No sample, NaN, a confidence outside 0 to 1, or a count out of range.
 
-    Source: naeini2015, equation 3; guo2017, equation 3.
+    Source: naeini2015; guo2017, equation 3.
 
     >>> confidence = torch.tensor([0.9, 0.9, 0.9, 0.9])
     >>> correct = torch.tensor([True, True, False, False])

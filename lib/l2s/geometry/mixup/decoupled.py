@@ -86,7 +86,7 @@ def decoupled_mixup(
     Raises:
         ValueError: As ``mixup_cross_entropy``, or an option out of range.
 
-    Source: liu2023, section 3; weights and modes as in the released code, but by class and row.
+    Source: liu2023; weights and modes as in the released code, but by class and row.
 
     >>> s = torch.tensor([[2.0, 2.0, 0.0, 0.0]])
     >>> i, j = torch.tensor([0]), torch.tensor([1])
@@ -148,7 +148,7 @@ def decoupled_mixup_binary(
     Raises:
         ValueError: As ``mixup_cross_entropy``, or an option out of range.
 
-    Source: liu2023, section 3.
+    Source: liu2023.
 
     >>> s, i, j = torch.zeros(1, 4), torch.tensor([0]), torch.tensor([1])
     >>> decoupled_mixup_binary(s, i, j, 0.3)  # four coins: 4 log 2
