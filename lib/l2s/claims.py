@@ -169,7 +169,7 @@ def mean_sd(values: Any) -> str:
     >>> mean_sd([0.5])
     '0.5 (1 seed)'
     >>> mean_sd([0.25, 0.25 + 1e-15])
-    '2.50000e-01 ± 7.2e-16 (sd, 2 seeds)'
+    '2.50000e-01 ± 7.1e-16 (sd, 2 seeds)'
     >>> mean_sd([2e-7, 3e-7])
     '2.50e-07 ± 7.1e-08 (sd, 2 seeds)'
     """

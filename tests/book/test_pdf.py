@@ -20,7 +20,7 @@ A4 = (595, 842)  # points
 NUMBER = re.compile(r"\(\d+(?:\.\d+)*\)")
 RAW_TEX = re.compile(r"\$\$|\\\(|\\\[|\\begin\{|\\operatorname|\\mathcal|\\frac")
 # Building the site and printing it are one setup; a busy machine takes its time.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 SITE = "https://example.org/book/"
 
