@@ -1,8 +1,11 @@
-r"""Reserve about the room that a formula in a line will take, so that no line jumps when it is set.
+r"""Keep lines steady around formulas: room before one is set, and no stop left alone behind it.
 
 MathJax sets formulas after the text is shown. Their TeX is longer than they are: ``\(\mathbb{R}\)``
 becomes one letter. A rough count of what is seen, within a letter or two, keeps line breaks where
 they will be; accessibility.css uses it until the formula is there.
+
+A browser may break a line behind a formula, and the next line begins with a comma. So a formula
+and the marks that follow it are held together.
 """
 
 import html
@@ -12,6 +15,10 @@ from typing import Any
 from sphinx.application import Sphinx
 
 INLINE = re.compile(r'<span class="math notranslate nohighlight">\\\((.*?)\\\)</span>', re.DOTALL)
+_FORMULA = INLINE.pattern.replace("(.*?)", r"(?:(?!\\\)</span>).)*")
+STOPPED = re.compile(
+    rf"((?:<a\b[^>]*>(?:<span\b[^>]*>)?)?{_FORMULA}(?:(?:</span>)?</a>)?[.,;:!?)]+)", re.DOTALL
+)
 
 # Widths in em, at MathJax's usual size beside text.
 LETTER, CAPITAL, FENCE, COMMA, POINT, PRIME = 0.6, 1.0, 0.5, 0.55, 0.34, 0.3
@@ -66,7 +73,8 @@ def _letter(seen: str) -> float:
 
 
 def _reserve(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: object) -> None:
-    context["body"] = INLINE.sub(_with_width, context.get("body", ""))
+    held = STOPPED.sub(r'<span class="l2s-held">\1</span>', context.get("body", ""))
+    context["body"] = INLINE.sub(_with_width, held)
 
 
 def _with_width(match: re.Match[str]) -> str:

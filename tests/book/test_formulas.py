@@ -3,7 +3,7 @@
 import pytest
 from bs4 import BeautifulSoup
 
-from book.extensions.formulas import width
+from book.extensions.formulas import STOPPED, width
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,13 @@ def test_every_formula_in_a_line_of_the_site_has_its_room(built_site):
     for formula in formulas:
         room = float(formula["style"].removeprefix("--room: ").removesuffix("em"))
         assert room == pytest.approx(width(formula.get_text()[2:-2]), abs=0.051)
+
+
+FORMULA = r'<span class="math notranslate nohighlight">\(x\)</span>'
+LINK = f'<a class="reference internal" href="u"><span class="std std-ref">{FORMULA}</span></a>'
+
+
+@pytest.mark.parametrize("formula", [FORMULA, LINK])
+def test_the_marks_behind_a_formula_stay_with_it(formula):
+    text = f"{formula} and {formula}), or {formula} again. Last, {formula}."
+    assert STOPPED.findall(text) == [f"{formula}),", f"{formula}."]
