@@ -86,6 +86,13 @@ def test_exercises_have_points_and_a_study_with_a_rubric(slug):
 
 
 @pytest.mark.parametrize("slug", release_exercises.slugs())
+def test_the_site_folds_checks_so_that_a_reader_sees_questions_and_answers(slug):
+    own = [cell for cell in released(slug).cells if cell.id.startswith(("helpers-", "checks-"))]
+    assert len(own) >= 8
+    assert not [cell.id for cell in own if "hide-input" not in cell.metadata.get("tags", [])]
+
+
+@pytest.mark.parametrize("slug", release_exercises.slugs())
 def test_every_exercise_folds_hints_away_and_names_its_sections(slug):
     for cell in master(slug).cells:
         if cell.id.startswith("question-"):
