@@ -28,7 +28,8 @@ from types import ModuleType
 
 _NEEDS = {"cpu": "numba", "cuda": "triton"}
 _FILES = {"cpu": "cpu", "cuda": "gpu"}
-_SMALL = {"soft_topk": 1 << 12, "negative_mass": 1 << 16}
+_SMALL = {"soft_topk": 1 << 12, "negative_mass": 1 << 16, "grouped_matmul": 0}
+_WITHOUT_NUMBA = {"grouped_matmul"}  # what is fast on a CPU as it is, and needs no loading
 
 
 def backend(operator: str, device: str, numbers: int) -> ModuleType:
@@ -49,6 +50,8 @@ def backend(operator: str, device: str, numbers: int) -> ModuleType:
     'l2s.kernels.soft_topk.reference'
     """
     needed = _NEEDS.get(device)
+    if device == "cpu" and operator in _WITHOUT_NUMBA:
+        needed = "torch"
     is_small = device == "cpu" and numbers <= _SMALL[operator]
     name = _FILES[device] if needed and not is_small and _is_installed(needed) else "reference"
     return importlib.import_module(f"l2s.kernels.{operator}.{name}")
