@@ -28,7 +28,8 @@ from types import ModuleType
 
 _NEEDS = {"cpu": "numba", "cuda": "triton"}
 _FILES = {"cpu": "cpu", "cuda": "gpu"}
-_SMALL = {"soft_topk": 1 << 12, "negative_mass": 1 << 16}
+_SMALL = {"soft_topk": 1 << 12, "negative_mass": 1 << 16, "gated_moments": 1 << 14}
+_CPU_ONLY = {"gated_moments"}  # on other devices the reference runs
 
 
 def backend(operator: str, device: str, numbers: int) -> ModuleType:
@@ -48,7 +49,7 @@ def backend(operator: str, device: str, numbers: int) -> ModuleType:
     >>> backend("soft_topk", "cpu", 100).__name__
     'l2s.kernels.soft_topk.reference'
     """
-    needed = _NEEDS.get(device)
+    needed = None if device != "cpu" and operator in _CPU_ONLY else _NEEDS.get(device)
     is_small = device == "cpu" and numbers <= _SMALL[operator]
     name = _FILES[device] if needed and not is_small and _is_installed(needed) else "reference"
     return importlib.import_module(f"l2s.kernels.{operator}.{name}")
