@@ -4,7 +4,6 @@ r"""Rows that lie in groups, each group times its own matrix: the product behind
 ``operator.py`` registers them as one operator.
 """
 
-import torch
 from jaxtyping import BFloat16, Float16, Float32, Float64, Int
 from torch import Tensor
 
@@ -64,6 +63,7 @@ def grouped_matmul(x: _Rows, weights: _Weights, group_sizes: Int[Tensor, " group
         TypeError: Other dtypes, or two of them.
         ValueError: Shapes that do not fit; sizes below 0 or of another sum; mixed devices.
 
+    >>> import torch
     >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     >>> weights = torch.tensor([[[1.0], [1.0]], [[9.0], [9.0]], [[1.0], [-1.0]]])
     >>> grouped_matmul(x, weights, torch.tensor([1, 0, 2]))  # sum the first, subtract in the others

@@ -4,6 +4,7 @@ Tiles never cross the end of a group, so that a tile has one matrix; a list of t
 where to begin. Only the last tile of a group does work that is thrown away.
 """
 
+import os
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 _WARPS = 8
 # Rows and columns of a tile, and how much of the sum is loaded at a time.
-_TILE = {2: (128, 128, 64), 4: (128, 64, 32), 8: (64, 32, 32)}  # by the bytes of a number
+_TILE = {2: (128, 128, 64), 4: (128, 64, 32), 8: (64, 64, 16)}  # by the bytes of a number
 
 
 def multiply(x: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
@@ -33,6 +34,7 @@ def multiply(x: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
         *weights.stride(),
         DEPTH=x.shape[1],
         BLOCKS=triton.cdiv(x.shape[1], launched["BLOCK"]),
+        num_warps=_WARPS,
         **launched,
     )
     return result
@@ -64,6 +66,9 @@ def constants(x: Tensor) -> dict[str, Any]:
         "COLUMNS": columns,
         "BLOCK": block,
         "PRECISION": "ieee" if is_exact else "tf32",
+        # Triton's interpreter takes no loop between bounds that it loads, and multiplies the bits
+        # of bfloat16 as if they were whole numbers.
+        "INTERPRETED": os.environ.get("TRITON_INTERPRET") == "1",
     }
 
 
@@ -94,6 +99,7 @@ def multiply_kernel(
     COLUMNS: tl.constexpr,
     BLOCK: tl.constexpr,
     PRECISION: tl.constexpr,
+    INTERPRETED: tl.constexpr,
 ):
     """One tile: sum over blocks of the rows' entries."""
     tile = tiles + 3 * tl.program_id(0)
@@ -106,12 +112,13 @@ def multiply_kernel(
     step = tl.arange(0, BLOCK)
     left = x + row[:, None] * x_row + step[None, :] * x_column
     right = weights + group * w_group + step[:, None] * w_row + column[None, :] * w_column
-    total = tl.zeros([ROWS, COLUMNS], _sum_type(result))
+    kind: tl.constexpr = tl.float64 if result.dtype.element_ty == tl.float64 else tl.float32
+    total = tl.zeros([ROWS, COLUMNS], kind)
     for block in range(BLOCKS):
         inside = block * BLOCK + step < DEPTH
         a = tl.load(left, is_row[:, None] & inside[None, :], other=0)
         b = tl.load(right, inside[:, None] & is_column[None, :], other=0)
-        total = tl.dot(a, b, total, input_precision=PRECISION, out_dtype=total.dtype)
+        total = _add_product(total, a, b, PRECISION, INTERPRETED)
         left += BLOCK * x_column
         right += BLOCK * w_row
     place = result + row[:, None] * columns + column[None, :]
@@ -134,30 +141,92 @@ def outer_kernel(
     COLUMNS: tl.constexpr,
     BLOCK: tl.constexpr,
     PRECISION: tl.constexpr,
+    INTERPRETED: tl.constexpr,
 ):
     """One tile of one group's matrix: sum over blocks of the group's rows."""
     group = tl.program_id(0)
     first, last = tl.load(ends + group), tl.load(ends + group + 1)
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     column = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
-    is_row, is_column = row < rows, column < columns
-    total = tl.zeros([ROWS, COLUMNS], _sum_type(result))
-    while first < last:
-        member = first + tl.arange(0, BLOCK)
-        inside = member < last
-        member = member.to(tl.int64)
-        left = x + row[:, None] * x_column + member[None, :] * x_row
-        right = y + member[:, None] * y_row + column[None, :] * y_column
-        a = tl.load(left, is_row[:, None] & inside[None, :], other=0)
-        b = tl.load(right, inside[:, None] & is_column[None, :], other=0)
-        total = tl.dot(a, b, total, input_precision=PRECISION, out_dtype=total.dtype)
-        first += BLOCK
+    kind: tl.constexpr = tl.float64 if result.dtype.element_ty == tl.float64 else tl.float32
+    total = tl.zeros([ROWS, COLUMNS], kind)
+    if INTERPRETED:
+        while first < last:
+            total = _add_block(
+                total,
+                x,
+                y,
+                row,
+                column,
+                rows,
+                columns,
+                first,
+                last,
+                x_row,
+                x_column,
+                y_row,
+                y_column,
+                BLOCK,
+                PRECISION,
+                INTERPRETED,
+            )
+            first += BLOCK
+    else:
+        for start in range(first, last, BLOCK):
+            total = _add_block(
+                total,
+                x,
+                y,
+                row,
+                column,
+                rows,
+                columns,
+                start,
+                last,
+                x_row,
+                x_column,
+                y_row,
+                y_column,
+                BLOCK,
+                PRECISION,
+                INTERPRETED,
+            )
     place = result + (group.to(tl.int64) * rows + row[:, None]) * columns + column[None, :]
-    tl.store(place, total.to(result.dtype.element_ty), is_row[:, None] & is_column[None, :])
+    is_inside = (row < rows)[:, None] & (column < columns)[None, :]
+    tl.store(place, total.to(result.dtype.element_ty), is_inside)
 
 
 @triton.jit
-def _sum_type(result):
-    if result.dtype.element_ty == tl.float64:
-        return tl.float64
-    return tl.float32
+def _add_block(
+    total,
+    x,
+    y,
+    row,
+    column,
+    rows,
+    columns,
+    first,
+    last,
+    x_row,
+    x_column,
+    y_row,
+    y_column,
+    BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr,
+    INTERPRETED: tl.constexpr,
+):
+    member = first + tl.arange(0, BLOCK)
+    inside = member < last
+    member = member.to(tl.int64)
+    left = x + row[:, None] * x_column + member[None, :] * x_row
+    right = y + member[:, None] * y_row + column[None, :] * y_column
+    a = tl.load(left, (row < rows)[:, None] & inside[None, :], other=0)
+    b = tl.load(right, inside[:, None] & (column < columns)[None, :], other=0)
+    return _add_product(total, a, b, PRECISION, INTERPRETED)
+
+
+@triton.jit
+def _add_product(total, a, b, PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):
+    if INTERPRETED and a.dtype == tl.bfloat16:
+        a, b = a.to(tl.float32), b.to(tl.float32)
+    return tl.dot(a, b, total, input_precision=PRECISION, out_dtype=total.dtype)
