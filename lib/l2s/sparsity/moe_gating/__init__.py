@@ -17,7 +17,14 @@ from l2s.sparsity.moe_gating.distance import hellinger, sampled_distance, total_
 from l2s.sparsity.moe_gating.em import fit_em
 from l2s.sparsity.moe_gating.fitting import Fit
 from l2s.sparsity.moe_gating.gate import active_sets, select, topk_log_gate
+from l2s.sparsity.moe_gating.layer import Mixed, MixtureOfExperts
 from l2s.sparsity.moe_gating.mixture import Mixture, fix_gauge, shift_gate, split_expert, stack
+from l2s.sparsity.moe_gating.routing import (
+    Routing,
+    TopKGate,
+    load_balancing_loss,
+    router_z_loss,
+)
 from l2s.sparsity.moe_gating.starts import kmeans_starts, starts_near
 from l2s.sparsity.moe_gating.voronoi import (
     parameter_errors,
@@ -29,17 +36,23 @@ from l2s.sparsity.moe_gating.voronoi import (
 
 __all__ = [
     "Fit",
+    "Mixed",
     "Mixture",
+    "MixtureOfExperts",
+    "Routing",
+    "TopKGate",
     "active_sets",
     "fit_em",
     "fit_gradient",
     "fix_gauge",
     "hellinger",
     "kmeans_starts",
+    "load_balancing_loss",
     "log_density",
     "log_likelihood",
     "parameter_errors",
     "polynomial_system",
+    "router_z_loss",
     "sample_targets",
     "sampled_distance",
     "select",

@@ -34,11 +34,9 @@ def select(scores: Float[Tensor, "... experts"], k: int) -> Bool[Tensor, "... ex
     >>> select(torch.tensor([1.0, 1.0, 1.0]), 2)  # a tie: the first two
     tensor([ True,  True, False])
     """
-    experts = scores.shape[-1]
-    check_k("k", k, experts)
+    check_k("k", k, scores.shape[-1])
     checks.finite("scores", scores)
-    order = scores.argsort(dim=-1, descending=True, stable=True)
-    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, order[..., :k], True)
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, best(scores, k), True)
 
 
 @checks.typed
@@ -108,6 +106,11 @@ def active_sets(
     return sets, count.double() / len(inputs)
 
 
+def best(scores: Tensor, k: int) -> Tensor:
+    """The indices of the K largest scores, the best first; of equal ones, the lower index first."""
+    return scores.argsort(dim=-1, descending=True, stable=True)[..., :k]
+
+
 def _scores(inputs: Tensor, mixture: Mixture) -> Tensor:
     check_inputs(inputs, mixture)
     return inputs.double() @ mixture.gate_slopes.T
@@ -125,7 +128,9 @@ def check_k(name: str, k: int, experts: int) -> None:
 def check_single(mixture: Mixture, name: str = "mixture") -> None:
     """Raise ``ValueError`` where a mixture holds several fits."""
     if mixture.fits is not None:
-        raise ValueError(f"`{name}` holds {mixture.fits} fits. Pass one of them, such as {name}[0].")
+        raise ValueError(
+            f"`{name}` holds {mixture.fits} fits. Pass one of them, such as {name}[0]."
+        )
 
 
 def check_inputs(inputs: Tensor, mixture: Mixture) -> None:
