@@ -1,12 +1,12 @@
 r"""One pass of maximum likelihood for mixtures of linear experts behind a top-K gate.
 
 An expert is a line with Gaussian noise; the gate scores each expert by a linear function of the
-input, keeps the K largest scores, adds a bias to them, and takes a softmax. One pass over the samples
-gives everything that a step of EM, of gradient ascent or of a quasi-Newton method needs: the
-likelihood, and sums whose size does not depend on the number of samples.
+input, keeps the K largest scores, adds a bias to them, and takes a softmax. One pass over the
+samples gives everything that a step of EM, of gradient ascent or of a quasi-Newton method needs:
+the likelihood, and sums whose size does not depend on the number of samples.
 
-``reference.py`` is the definition, ``cpu.py`` (numba) the fast way. Many fits run in one call, each on
-as many of the first samples of its own row of data as it asks for.
+``reference.py`` is the definition, ``cpu.py`` (numba) the fast way. Many fits run in one call, each
+on as many of the first samples of its own row of data as it asks for.
 """
 
 from typing import NamedTuple
@@ -28,8 +28,8 @@ class Moments(NamedTuple):
 
     Attributes:
         log_likelihood: :math:`\sum \log \sum_i \pi_i f_i(y)`, shape (fits,).
-        gate_gradient: :math:`\sum (r_i - \pi_i)\, \tilde x`, the derivative of the log-likelihood in
-            the gate's slopes and biases with the selection held fixed; (fits, experts, dim + 1).
+        gate_gradient: :math:`\sum (r_i - \pi_i)\, \tilde x`, the derivative of the log-likelihood
+            in the gate's slopes and biases with the selection held fixed; (fits, experts, dim + 1).
         gate_curvature: :math:`\sum \pi_i (\delta_{ij} - \pi_j)\, \tilde x \tilde x^\top`, shape
             (fits, experts, experts, dim + 1, dim + 1).
         gram: :math:`\sum r_i\, \tilde x \tilde x^\top`, shape (fits, experts, dim + 1, dim + 1).

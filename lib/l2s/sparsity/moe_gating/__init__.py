@@ -1,12 +1,13 @@
 r"""The statistics of top-K softmax gating (nguyen2024), and the layer of experts that it is about.
 
-Two halves share one idea. A *mixture* of Gaussian experts is a conditional density that is fitted by
-maximum likelihood. A *layer* of experts is a part of a network that is trained by its gradient. In
-both a gate scores the experts for an input, the K best take part, and softmax shares among them.
+Two halves share one idea. A *mixture* of Gaussian experts is a conditional density that is fitted
+by maximum likelihood. A *layer* of experts is a part of a network that is trained by its gradient.
+In both a gate scores the experts for an input, the K best take part, and softmax shares among them.
 
-In the mixture, selection looks at the scores :math:`\beta_1^\top x` alone and the bias :math:`\beta_0` comes
-afterwards; σ is a variance. Fits run side by side: parameters may have a first axis of fits, and
-``fit_em`` and ``fit_gradient`` take all of them through the same passes over the data.
+In the mixture, selection looks at the scores :math:`\beta_1^\top x` alone and the bias
+:math:`\beta_0` comes afterwards; σ is a variance. Fits run side by side: parameters may have a
+first axis of fits, and ``fit_em`` and ``fit_gradient`` take all of them through the same passes
+over the data.
 
 The chapter is ``sparsity/moe_gating``.
 """

@@ -36,11 +36,11 @@ def fit_gradient(
 ) -> Fit:
     r"""Fit mixtures by quasi-Newton ascent, all of them in the same passes over the data.
 
-    The gradient of the likelihood comes from the same sums as EM's step, and for an expert's line it is
-    :math:`\sum_n r_{ni} (y_n - a_i^\top x_n - b_i)\, \tilde x_n / \sigma_i`. The first curvature is that of the
-    *complete* data, with which a step equals EM's to first order; BFGS then learns what EM lacks, the
-    information that is lost because nobody told which expert spoke. Where experts overlap this saves
-    hundreds of iterations. Variances are searched as logarithms.
+    The gradient of the likelihood comes from the same sums as EM's step, and for an expert's line
+    it is :math:`\sum_n r_{ni} (y_n - a_i^\top x_n - b_i)\, \tilde x_n / \sigma_i`. The first
+    curvature is that of the *complete* data, with which a step equals EM's to first order; BFGS
+    then learns what EM lacks, the information that is lost because nobody told which expert spoke.
+    Where experts overlap this saves hundreds of iterations. Variances are searched as logarithms.
 
     Args:
         inputs: As in ``fit_em``.
@@ -87,7 +87,7 @@ class _Ascent:
         self.fixed = state.gate[:, -1:].clone()
         self.shape = state.gate.shape
         self.at = self._pack(state)
-        fits, size = self.at.shape
+        fits = len(self.at)
         everyone = torch.arange(fits)
         moments = problem.moments(state, everyone)
         self.value = moments.log_likelihood.clone()
@@ -221,6 +221,8 @@ def _bfgs(inverse: Tensor, moved: Tensor, change: Tensor) -> Tensor:
     s, y = moved[..., None], change[..., None]
     hy = inverse @ y
     middle = (y.transpose(1, 2) @ hy) * rho**2 + rho
-    return inverse + middle * (s @ s.transpose(1, 2)) - rho * (
-        hy @ s.transpose(1, 2) + s @ hy.transpose(1, 2)
+    return (
+        inverse
+        + middle * (s @ s.transpose(1, 2))
+        - rho * (hy @ s.transpose(1, 2) + s @ hy.transpose(1, 2))
     )

@@ -1,6 +1,7 @@
 """How far two conditional densities are apart: Hellinger and total variation."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -31,8 +32,8 @@ def hellinger(
     .. math:: h(x) = \Big( \tfrac12 \int \big(\sqrt{p(y \mid x)} - \sqrt{q(y \mid x)}\big)^2 dy
         \Big)^{1/2} \in [0, 1]
 
-    The mean over inputs is the paper's distance. It is computed as a difference of roots, so that it has
-    seven digits also where the densities nearly agree.
+    The mean over inputs is the paper's distance. It is computed as a difference of roots, so that
+    it has seven digits also where the densities nearly agree.
 
     Args:
         inputs: x, shape (samples, dim).
@@ -40,8 +41,8 @@ def hellinger(
         second: q, a single fit; it may have more experts.
         k: K of the first.
         second_k: K of the second.
-        places: Points of the trapezoidal rule, from 16. The step must be below the smallest standard
-            deviation; 1024 are enough where the targets span 500 of those.
+        places: Points of the trapezoidal rule, from 16. The step must be below the smallest
+            standard deviation; 1024 are enough where the targets span 500 of those.
 
     Returns:
         Shape (samples,), float64.
@@ -83,7 +84,8 @@ def total_variation(
         second: q, a single fit; it may have more experts.
         k: K of the first.
         second_k: K of the second.
-        places: Points of the trapezoidal rule, from 16. The kinks leave an error of the step squared.
+        places: Points of the trapezoidal rule, from 16. The kinks leave an error of the step
+            squared.
 
     Returns:
         Shape (samples,), float64.
@@ -119,8 +121,8 @@ def sampled_distance(
     .. math:: \mathbb E\, h^2 = 1 - \mathbb E_p \sqrt{q / p}, \qquad
         \mathbb E\, V = \mathbb E_p \max(0, 1 - q / p)
 
-    It needs no bounds for y, and serves targets of any spread; its error falls like one over the root
-    of the samples.
+    It needs no bounds for y, and serves targets of any spread; its error falls like one over the
+    root of the samples.
 
     Args:
         inputs: x, shape (samples, dim); at least two.
@@ -155,7 +157,13 @@ def sampled_distance(
 
 
 def _integrate(
-    inputs: Tensor, first: Mixture, second: Mixture, k: int, second_k: int, places: int, integrand
+    inputs: Tensor,
+    first: Mixture,
+    second: Mixture,
+    k: int,
+    second_k: int,
+    places: int,
+    integrand: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
     """Integrate over y, over a range that holds both densities at each input."""
     checks.at_least("places", places, 16, "Pass 1024, for example.")

@@ -44,9 +44,10 @@ def fit_em(
     .. math:: (a_i, b_i) = \arg\min \sum_n r_{ni} (y_n - a^\top x_n - b)^2, \qquad
         \sigma_i = \frac{\sum_n r_{ni} (y_n - a_i^\top x_n - b_i)^2}{\sum_n r_{ni}},
 
-    and takes one Newton step for the gate on :math:`\sum_n \sum_i r_{ni} \log \pi_i(x_n)` with the selection
-    held fixed. The selection makes the likelihood jump as slopes change, so the gate step is cut, and
-    in the end given up, until the likelihood does not fall. The gate of the last expert stays.
+    and takes one Newton step for the gate on :math:`\sum_n \sum_i r_{ni} \log \pi_i(x_n)` with the
+    selection held fixed. The selection makes the likelihood jump as slopes change, so the gate step
+    is cut, and in the end given up, until the likelihood does not fall. The gate of the last expert
+    stays.
 
     Args:
         inputs: x, shape (samples, dim), or (rows, samples, dim) for several data sets.
@@ -58,17 +59,18 @@ def fit_em(
         iterations: At most this many.
         tolerance: A fit has converged when an iteration gains less than this many nats. EM is slow
             where experts overlap: the gain that is still to come is many times the last one.
-        variance_floor: The least variance, as a share of the targets'. Without it the likelihood has
-            no maximum: an expert that passes through a few samples can shrink its variance to 0.
+        variance_floor: The least variance, as a share of the targets'. Without it the likelihood
+            has no maximum: an expert that passes through a few samples can shrink its variance to
+            0.
         generator: For the places of restarted experts; None means PyTorch's default generator.
 
     Returns:
-        A ``Fit``. An expert that has less weight than its line has numbers, or whose variance reaches
-        the floor, has *collapsed*: up to three are restarted, and all are reported.
+        A ``Fit``. An expert that has less weight than its line has numbers, or whose variance
+        reaches the floor, has *collapsed*: up to three are restarted, and all are reported.
 
     Raises:
-        ValueError: If data are not finite or do not fit, there are fewer samples than parameters, or a
-            number is out of its range.
+        ValueError: If data are not finite or do not fit, there are fewer samples than parameters,
+            or a number is out of its range.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> x = torch.rand(400, 1, generator=generator) * 2 - 1
@@ -153,7 +155,9 @@ class _Run:
         self, fit: int, place: int, goal: State, collapsed: Tensor, moments: Moments
     ) -> None:
         """Put the collapsed experts of a fit at random samples, as wide as all errors together."""
-        weight, squares = expert_sums(Moments(*(part[[place]] for part in moments)), goal.lines[[place]])
+        weight, squares = expert_sums(
+            Moments(*(part[[place]] for part in moments)), goal.lines[[place]]
+        )
         spread = squares.sum() / weight.sum()
         row, samples = int(self.problem.row[fit]), int(self.problem.count[fit])
         for expert in collapsed.nonzero()[:, 0].tolist():
@@ -165,7 +169,9 @@ class _Run:
                 goal.gate[place, expert] = goal.gate[place].mean(0)
         self.restarts[fit] += 1
         self.converged[fit] = False
-        self.value[fit] = -torch.inf  # the next likelihood may be lower, and is said to be a restart
+        self.value[
+            fit
+        ] = -torch.inf  # the next likelihood may be lower, and is said to be a restart
 
     def report(self) -> Fit:
         longest = max(map(len, self.trace))

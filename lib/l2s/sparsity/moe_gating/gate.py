@@ -14,8 +14,8 @@ from l2s.sparsity.moe_gating.mixture import Mixture
 def select(scores: Float[Tensor, "... experts"], k: int) -> Bool[Tensor, "... experts"]:
     r"""Say which K scores of each row are the largest.
 
-    Of equal scores the one with the lower index goes first, so that exactly K are chosen and the choice
-    never depends on the machine.
+    Of equal scores the one with the lower index goes first, so that exactly K are chosen and the
+    choice never depends on the machine.
 
     Args:
         scores: :math:`\beta_1^\top x` for each expert, without a bias: shape (..., experts).
@@ -48,8 +48,8 @@ def topk_log_gate(
     .. math:: \log \pi_i(x) = \beta_{1i}^\top x + \beta_{0i} - \log \sum_{j \in \ell(x)}
         e^{\beta_{1j}^\top x + \beta_{0j}} \quad \text{for } i \in \ell(x),
 
-    where :math:`\ell(x)` are the K experts with the largest :math:`\beta_{1i}^\top x`. The bias has no say
-    in the choice. With K = 1 it has none at all, since the one weight is 1.
+    where :math:`\ell(x)` are the K experts with the largest :math:`\beta_{1i}^\top x`. The bias has
+    no say in the choice. With K = 1 it has none at all, since the one weight is 1.
 
     Args:
         inputs: x, shape (samples, dim).
@@ -83,8 +83,8 @@ def active_sets(
 ) -> tuple[Int[Tensor, "sets k"], Float[Tensor, " sets"]]:
     r"""List the sets of experts that the gate chooses anywhere, and how often.
 
-    There are :math:`\binom{\text{experts}}{K}` sets of K experts. Each belongs to a region of input space, a
-    cone with its tip in 0, and most of the regions may be empty.
+    There are :math:`\binom{\text{experts}}{K}` sets of K experts. Each belongs to a region of input
+    space, a cone with its tip in 0, and most of the regions may be empty.
 
     Args:
         inputs: Where to look, shape (samples, dim): samples, or a grid.

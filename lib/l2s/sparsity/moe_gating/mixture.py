@@ -14,9 +14,9 @@ from l2s import checks
 class Mixture:
     r"""A Gaussian mixture of linear experts behind a softmax gate, float64 (nguyen2024).
 
-    Expert i says :math:`y \sim \mathcal N(a_i^\top x + b_i,\, \sigma_i)`, where σ is a *variance*. The
-    gate scores it by :math:`\beta_{1i}^\top x`, and adds :math:`\beta_{0i}` once it is chosen. Tensors may
-    begin with an axis of fits; ``mixture[3]`` is then the fourth of them.
+    Expert i says :math:`y \sim \mathcal N(a_i^\top x + b_i,\, \sigma_i)`, where σ is a *variance*.
+    The gate scores it by :math:`\beta_{1i}^\top x`, and adds :math:`\beta_{0i}` once it is chosen.
+    Tensors may begin with an axis of fits; ``mixture[3]`` is then the fourth of them.
 
     Attributes:
         gate_slopes: β₁, shape (experts, dim) or (fits, experts, dim).

@@ -23,9 +23,10 @@ def kmeans_starts(
 ) -> Mixture:
     r"""Return several starts for a fit from k-means on standardised (x, y), seeded by k-means++.
 
-    Each cluster gives one expert: its line by least squares, its variance by what is left, and a gate
-    as a linear discriminant with one covariance would have it, from the clusters' mean inputs :math:`m`:
-    :math:`\beta_1 = \Sigma^{-1} m,\; \beta_0 = -\tfrac12 m^\top \Sigma^{-1} m + \log(\text{share})`.
+    Each cluster gives one expert: its line by least squares, its variance by what is left, and a
+    gate as a linear discriminant with one covariance would have it, from the clusters' mean inputs
+    :math:`m`: :math:`\beta_1 = \Sigma^{-1} m,\; \beta_0 = -\tfrac12 m^\top \Sigma^{-1} m +
+    \log(\text{share})`.
 
     Args:
         inputs: x, shape (samples, dim).
@@ -55,7 +56,9 @@ def kmeans_starts(
     x, y = inputs.double(), targets.double()
     points = torch.cat([x, y[:, None]], dim=1)
     points = (points - points.mean(0)) / points.std(0).clamp(min=1e-12)
-    return stack([_one(x, y, _clusters(points, experts, generator)) for _ in range(starts)])
+    return stack(
+        [_one(x, y, _clusters(points, experts, generator), experts) for _ in range(starts)]
+    )
 
 
 @checks.typed
@@ -81,17 +84,22 @@ def starts_near(
     check_single(mixture)
     checks.at_least("starts", starts, 1, "Pass one start or more.")
     checks.not_negative("scale", scale)
-    moved = []
-    for tensor in mixture.repeated(starts).tensors():
-        noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-        moved.append(scale * noise)
-    *others, variances = mixture.repeated(starts).tensors()
-    kept = [tensor + noise for tensor, noise in zip(others, moved, strict=False)]
-    return Mixture(*kept, variances * moved[-1].exp())
+    middle = mixture.repeated(starts)
+    moved = [
+        scale * torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        for tensor in middle.tensors()
+    ]
+    return Mixture(
+        middle.gate_slopes + moved[0],
+        middle.gate_biases + moved[1],
+        middle.slopes + moved[2],
+        middle.intercepts + moved[3],
+        middle.variances * moved[4].exp(),
+    )
 
 
 def _clusters(points: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    """The cluster of each point; none has fewer than two points."""
+    """The cluster of each point."""
     first = torch.randint(len(points), (1,), generator=generator)
     centres = points[first]
     for _ in range(1, count):
@@ -111,13 +119,15 @@ def _clusters(points: Tensor, count: int, generator: torch.Generator | None) -> 
     return labels
 
 
-def _one(x: Tensor, y: Tensor, labels: Tensor) -> Mixture:
+def _one(x: Tensor, y: Tensor, labels: Tensor, count: int) -> Mixture:
     wide = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
     precision = torch.linalg.inv(with_ridge(torch.atleast_2d(x.T.cov())))
     whole = y.var().clamp(min=1e-300)
     gates, lines, variances = [], [], []
-    for cluster in range(int(labels.max()) + 1):
+    for cluster in range(count):
         own = labels == cluster
+        if int(own.sum()) < 2:  # where points coincide: the line of all
+            own = torch.ones_like(own)
         rows, values = wide[own], y[own]
         line = torch.linalg.solve(with_ridge(rows.T @ rows), rows.T @ values)
         centre = precision @ x[own].mean(0)

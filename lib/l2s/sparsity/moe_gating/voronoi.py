@@ -19,9 +19,9 @@ _ORDERS = {1: 1, 2: 4, 3: 6}
 def solution_order(atoms: int) -> int:
     r"""Return :math:`\bar r(m)`, the exponent of a cell that m fitted experts share.
 
-    It is the smallest order r at which ``polynomial_system`` has no solution but the trivial one: 4 for
-    two atoms, 6 for three. For one atom, where the loss is of first order, it is 1 here. From four on
-    only :math:`\bar r \ge 7` is known.
+    It is the smallest order r at which ``polynomial_system`` has no solution but the trivial one: 4
+    for two atoms, 6 for three. For one atom, where the loss is of first order, it is 1 here. From
+    four on only :math:`\bar r \ge 7` is known.
 
     Args:
         atoms: m, 1 to 3.
@@ -59,9 +59,9 @@ def polynomial_system(
         \alpha_1 + \alpha_2 = \ell_1,\; \alpha_2 + \alpha_3 + 2 \alpha_4 = \ell_2,
 
     for all :math:`1 \le \ell_1 + \ell_2 \le r`. They are the coefficients of
-    :math:`x^{\ell_1}\, \partial^{\ell_2} f / \partial b^{\ell_2}` in the Taylor series of a split atom,
-    with :math:`p_4` in halves of the change of variance. Where all vanish up to order r, the density
-    does not feel the split up to that order.
+    :math:`x^{\ell_1}\, \partial^{\ell_2} f / \partial b^{\ell_2}` in the Taylor series of a split
+    atom, with :math:`p_4` in halves of the change of variance. Where all vanish up to order r, the
+    density does not feel the split up to that order.
 
     Args:
         gate_slopes: p₁, shape (atoms,).
@@ -82,7 +82,9 @@ def polynomial_system(
     True
     """
     checks.at_least("order", order, 1, "The first equations are those of order 1.")
-    powers = [_over_factorials(p.double(), order) for p in (gate_slopes, slopes, intercepts, variances)]
+    powers = [
+        _over_factorials(p.double(), order) for p in (gate_slopes, slopes, intercepts, variances)
+    ]
     sides = {}
     for first in range(order + 1):
         for second in range(order + 1 - first):
@@ -95,8 +97,8 @@ def polynomial_system(
 def voronoi_cells(fitted: Mixture, truth: Mixture) -> Int[Tensor, "*fits experts"]:
     r"""Return for each fitted expert the true one that is nearest in :math:`(\beta_1, a, b, \sigma)`.
 
-    The gate's bias does not count. Both gates are first given the same gauge: the truth's last expert
-    gets the slope 0, and so does, in the fit, the expert that is nearest to it in (a, b, σ).
+    The gate's bias does not count. Both gates are first given the same gauge: the truth's last
+    expert gets the slope 0, and so does, in the fit, the expert that is nearest to it in (a, b, σ).
 
     Args:
         fitted: One fit or several, with any number of experts.
@@ -127,12 +129,12 @@ def voronoi_loss(
 
     .. math:: D = \max_{|\ell| = K} \sum_{j \in \ell} \Big[ \sum_{i \in A_j} e^{\beta_{0i}} \big(
         \lVert \Delta \beta_{1} \rVert^{r} + \lVert \Delta a \rVert^{r'} + |\Delta b|^{r}
-        + |\Delta \sigma|^{r'} \big) + \Big| \sum_{i \in A_j} e^{\beta_{0i}} - e^{\beta^*_{0j}} \Big|
-        \Big] .
+        + |\Delta \sigma|^{r'} \big) + \Big| \sum_{i \in A_j} e^{\beta_{0i}} - e^{\beta^*_{0j}}
+        \Big| \Big] .
 
     "exact" has all exponents 1. "over" has :math:`r = \bar r(|A_j|)` and :math:`r' = \bar r / 2` in
-    cells of two or more, see ``solution_order``. The largest sum over K of the cells is that of the K
-    largest, so that no subset is listed.
+    cells of two or more, see ``solution_order``. The largest sum over K of the cells is that of the
+    K largest, so that no subset is listed.
 
     Args:
         fitted: One fit or several.
