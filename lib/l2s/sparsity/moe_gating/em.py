@@ -169,9 +169,7 @@ class _Run:
                 goal.gate[place, expert] = goal.gate[place].mean(0)
         self.restarts[fit] += 1
         self.converged[fit] = False
-        self.value[
-            fit
-        ] = -torch.inf  # the next likelihood may be lower, and is said to be a restart
+        self.value[fit] = -torch.inf  # the next may be lower, and is reported as a restart
 
     def report(self) -> Fit:
         longest = max(map(len, self.trace))

@@ -140,9 +140,9 @@ def prepare(
         count = torch.full((fits,), x.shape[1])
     if count.shape != (fits,) or int(count.max()) > x.shape[1]:
         raise ValueError(
-            f"`count` has shape {tuple(count.shape)} and values up to {int(count.max())}, but needs
-            " f"one number up to {x.shape[1]} for each of {fits} fits. Pass how many samples it
-            sees."
+            f"`count` has shape {tuple(count.shape)} and values up to {int(count.max())}, but "
+            f"needs one number up to {x.shape[1]} for each of {fits} fits. Pass how many samples "
+            "it sees."
         )
     checks.at_least("count", int(count.min()), start.parameters, _FEW.format(start.parameters))
     state = State.of(start if start.fits else start.repeated(fits)).clone()
@@ -153,8 +153,7 @@ def prepare(
     return Problem(x, y, row, count.long(), k, floor), state
 
 
-_FEW = "It is the number of samples of a fit, which has {} parameters: fit fewer experts, or more
-data."
+_FEW = "It is the number of samples of a fit with {} parameters: fit fewer experts, or more data."
 
 
 def _spread(targets: Tensor, row: Tensor, count: Tensor) -> Tensor:
@@ -181,8 +180,8 @@ def gate_system(moments: Moments) -> tuple[Tensor, Tensor]:
     size = (experts - 1) * wide
     curvature = moments.gate_curvature[:, :-1, :-1].permute(0, 1, 3, 2, 4).reshape(fits, size, size)
     diagonal = curvature.diagonal(dim1=1, dim2=2)
-    # Experts that are never chosen have no curvature; a little ridge keeps their gates where they
-    # are. dge = 1e-9 * diagonal.mean(1, keepdim=True) + 1e-9
+    # Experts that are never chosen have no curvature; a little ridge leaves their gates alone.
+    ridge = 1e-9 * diagonal.mean(1, keepdim=True) + 1e-9
     eye = torch.eye(size, dtype=curvature.dtype)
     return curvature + ridge[..., None] * eye, moments.gate_gradient[:, :-1].reshape(fits, size)
 

@@ -54,9 +54,9 @@ def polynomial_system(
 ) -> dict[tuple[int, int], Tensor]:
     r"""Return the left sides of the polynomial system of a cell, in one dimension.
 
-    .. math:: \sum_i w_i \sum_\alpha \frac{p_{1i}^{\alpha_1} p_{2i}^{\alpha_2} p_{3i}^{\alpha_3}
-        p_{4i}^{\alpha_4}}{\alpha_1!\, \alpha_2!\, \alpha_3!\, \alpha_4!}, \qquad
-        \alpha_1 + \alpha_2 = \ell_1,\; \alpha_2 + \alpha_3 + 2 \alpha_4 = \ell_2,
+    .. math:: \sum_i w_i \sum_\alpha \frac{p_{1i}^{\alpha_1} p_{2i}^{\alpha_2}
+        p_{3i}^{\alpha_3} p_{4i}^{\alpha_4}}{\alpha_1!\, \alpha_2!\, \alpha_3!\, \alpha_4!},
+        \qquad \alpha_1 + \alpha_2 = \ell_1,\; \alpha_2 + \alpha_3 + 2 \alpha_4 = \ell_2,
 
     for all :math:`1 \le \ell_1 + \ell_2 \le r`. They are the coefficients of
     :math:`x^{\ell_1}\, \partial^{\ell_2} f / \partial b^{\ell_2}` in the Taylor series of a split
@@ -95,7 +95,7 @@ def polynomial_system(
 
 @checks.typed
 def voronoi_cells(fitted: Mixture, truth: Mixture) -> Int[Tensor, "*fits experts"]:
-    r"""Return for each fitted expert the true one that is nearest in :math:`(\beta_1, a, b, \sigma)`.
+    r"""Return for each fitted expert the true one that is nearest in (β₁, a, b, σ).
 
     The gate's bias does not count. Both gates are first given the same gauge: the truth's last
     expert gets the slope 0, and so does, in the fit, the expert that is nearest to it in (a, b, σ).
