@@ -66,25 +66,29 @@ def _chunks(count: Tensor) -> tuple[Any, Any, Any]:
 
 def _width(experts: int, wide: int) -> int:
     squares = wide * (wide + 1) // 2
-    return 1 + experts * (squares + 2 * wide + 1) + experts * (experts + 1) // 2 * squares
+    return 1 + experts * (squares + 2 * wide + 1) + experts * (experts - 1) // 2 * squares
 
 
 def _unpack(total: Tensor, experts: int, wide: int, pairs: list[tuple[int, int]]) -> Moments:
     """Give the packed sums their names and shapes; of symmetric ones half was summed."""
     fits, squares = len(total), len(pairs)
-    couples = list(itertools.combinations_with_replacement(range(experts), 2))
+    couples = list(itertools.combinations(range(experts), 2))
     sizes = [1, experts * squares, experts * wide, experts, experts * wide, len(couples) * squares]
     one, gram, cross, power, gradient, shared = total.split(sizes, dim=1)
     place = torch.empty(wide, wide, dtype=torch.int64)
     for n, (a, b) in enumerate(pairs):
         place[a, b] = place[b, a] = n
-    couple = torch.empty(experts, experts, dtype=torch.int64)
+    curvature = total.new_zeros(fits, experts, experts, squares)
     for n, (a, b) in enumerate(couples):
-        couple[a, b] = couple[b, a] = n
+        both = shared[:, n * squares : (n + 1) * squares]
+        curvature[:, a, b] = curvature[:, b, a] = -both
+        # The π of a sample sum to 1, so that each row of experts sums to 0: no digit is lost.
+        curvature[:, a, a] += both
+        curvature[:, b, b] += both
     return Moments(
         one[:, 0],
         gradient.reshape(fits, experts, wide),
-        shared.reshape(fits, len(couples), squares)[:, couple][..., place],
+        curvature[..., place],
         gram.reshape(fits, experts, squares)[..., place],
         cross.reshape(fits, experts, wide),
         power.reshape(fits, experts),
@@ -217,10 +221,9 @@ def _add(features, squares, target, pi, r, scratch, sums, size):
             sums[at] += _dot(weight, features[c], size)
             at += 1
     for i in range(experts):
-        for j in range(i, experts):
-            same = 1.0 if i == j else 0.0
+        for j in range(i + 1, experts):
             for n in range(size):
-                weight[n] = pi[i, n] * (same - pi[j, n])
+                weight[n] = pi[i, n] * pi[j, n]
             for c in range(count):
                 sums[at] += _dot(weight, squares[c], size)
                 at += 1
