@@ -109,7 +109,22 @@ def test_cells_and_fits_side_by_side():
     apart = torch.stack([voronoi_loss(fits[i], TRUTH, 2) for i in range(3)])
     assert_close(voronoi_loss(fits, TRUTH, 2), apart)
     only = parameter_errors(fits, TRUTH, 1)["intercepts"]
-    assert_close(only, torch.tensor([0.0, 0.04, 0.0], dtype=torch.float64))
+    assert_close(only, torch.tensor([0.0, 0.02, 0.0], dtype=torch.float64))  # two, half each
+
+
+def test_errors_weigh_an_expert_by_its_share_of_the_cell():
+    tensors = [tensor.clone() for tensor in split_expert(TRUTH, 1).tensors()]
+    tensors[1][1:3] = torch.tensor([0.8, 0.2]).log()
+    tensors[3][2] += 0.5
+    one = parameter_errors(Mixture(*tensors), TRUTH, 1)
+    assert one["intercepts"].item() == pytest.approx(0.1)
+    assert parameter_errors(Mixture(*tensors), TRUTH)["intercepts"].item() == pytest.approx(0.1)
+
+
+def test_an_expert_that_no_fit_is_near_to_is_infinitely_far():
+    pair = Mixture(*(tensor[:2] for tensor in TRUTH.tensors()))
+    assert parameter_errors(pair, TRUTH, 0)["slopes"] < 10
+    assert math.isinf(parameter_errors(stack([pair, pair]), TRUTH)["slopes"][1])
 
 
 def test_the_system_of_two_atoms_has_a_solution_at_order_three_and_none_at_four():

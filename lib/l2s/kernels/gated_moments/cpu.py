@@ -5,13 +5,14 @@ each of them vectorises. Nothing of the size of the data is written. Chunks of s
 apart and then added in their order, so that the result does not depend on the number of threads.
 """
 
-import itertools
+import functools
 import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from l2s.kernels import native
 from l2s.kernels.gated_moments import Moments
@@ -35,14 +36,13 @@ def moments(
 ) -> Moments:
     """Return the sums of every fit."""
     fits, experts, wide = gate.shape
-    pairs = list(itertools.combinations_with_replacement(range(wide), 2))
     owner, first, last = _chunks(count)
     sums = np.zeros((len(owner), _width(experts, wide)))
     parts = [
         np.ascontiguousarray(part.numpy())
         for part in (inputs.transpose(1, 2), targets, gate, lines, variances, row)
     ]
-    ends = np.array(pairs)
+    ends = np.stack(np.triu_indices(wide), axis=1)
     native.in_threads(
         lambda low, high: _sums(*parts, k, ends, owner, first, last, sums, low, high),
         len(owner),
@@ -50,7 +50,7 @@ def moments(
     )
     total = torch.zeros(fits, sums.shape[1], dtype=torch.float64)
     total.index_add_(0, torch.from_numpy(owner), torch.from_numpy(sums))
-    return _unpack(total, experts, wide, pairs)
+    return _unpack(total, experts, wide)
 
 
 def _chunks(count: Tensor) -> tuple[Any, Any, Any]:
@@ -69,22 +69,16 @@ def _width(experts: int, wide: int) -> int:
     return 1 + experts * (squares + 2 * wide + 1) + experts * (experts - 1) // 2 * squares
 
 
-def _unpack(total: Tensor, experts: int, wide: int, pairs: list[tuple[int, int]]) -> Moments:
+def _unpack(total: Tensor, experts: int, wide: int) -> Moments:
     """Give the packed sums their names and shapes; of symmetric ones half was summed."""
-    fits, squares = len(total), len(pairs)
-    couples = list(itertools.combinations(range(experts), 2))
-    sizes = [1, experts * squares, experts * wide, experts, experts * wide, len(couples) * squares]
+    fits, squares = len(total), wide * (wide + 1) // 2
+    couples = experts * (experts - 1) // 2
+    sizes = [1, experts * squares, experts * wide, experts, experts * wide, couples * squares]
     one, gram, cross, power, gradient, shared = total.split(sizes, dim=1)
-    place = torch.empty(wide, wide, dtype=torch.int64)
-    for n, (a, b) in enumerate(pairs):
-        place[a, b] = place[b, a] = n
-    curvature = total.new_zeros(fits, experts, experts, squares)
-    for n, (a, b) in enumerate(couples):
-        both = shared[:, n * squares : (n + 1) * squares]
-        curvature[:, a, b] = curvature[:, b, a] = -both
-        # The π of a sample sum to 1, so that each row of experts sums to 0: no digit is lost.
-        curvature[:, a, a] += both
-        curvature[:, b, b] += both
+    place, couple = _places(wide, 0), _places(experts, 1)
+    # Without its diagonal, which is minus the sum of its row, since the π of a sample sum to 1.
+    both = F.pad(shared.view(fits, couples, squares), (0, 0, 0, 1))[:, couple]
+    curvature = torch.diag_embed(both.sum(2).transpose(1, 2)).movedim(1, -1) - both
     return Moments(
         one[:, 0],
         gradient.reshape(fits, experts, wide),
@@ -93,6 +87,18 @@ def _unpack(total: Tensor, experts: int, wide: int, pairs: list[tuple[int, int]]
         cross.reshape(fits, experts, wide),
         power.reshape(fits, experts),
     )
+
+
+@functools.cache
+def _places(size: int, above: int) -> Tensor:
+    """Where each entry of a symmetric matrix stands in its packed upper part, from a diagonal on.
+
+    Entries below that diagonal and above its mirror have the place after the last.
+    """
+    rows, columns = np.triu_indices(size, above)
+    place = torch.full((size, size), len(rows))
+    place[rows, columns] = place[columns, rows] = torch.arange(len(rows))
+    return place
 
 
 @loop

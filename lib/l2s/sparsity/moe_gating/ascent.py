@@ -18,7 +18,8 @@ from l2s.sparsity.moe_gating.fitting import (
 from l2s.sparsity.moe_gating.mixture import Mixture
 
 _ARMIJO = 1e-4  # share of the linear gain that a step must bring
-_TRIES = 14  # halvings of a step
+_CUT = 0.25  # a step that does not rise is cut to this share
+_TRIES = 7
 
 
 @checks.typed
@@ -54,7 +55,9 @@ def fit_gradient(
         variance_floor: As in ``fit_em``.
 
     Returns:
-        A ``Fit``; it restarts nothing, and says where an expert's variance ends at the floor.
+        A ``Fit``; it restarts nothing, and says where an expert's variance ends at the floor. Where
+        the best gate lies at a jump of the likelihood, the gates are held there, the rest is
+        fitted, and the fit counts as not converged.
 
     Raises:
         ValueError: As ``fit_em``.
@@ -98,6 +101,7 @@ class _Ascent:
         self.count = torch.zeros(fits, dtype=torch.int64)
         self.refused = self.count.clone()
         self.fresh = torch.ones(fits, dtype=torch.bool)
+        self.held = torch.zeros(fits, dtype=torch.bool)  # fits whose gates stand at a jump
         self.converged = torch.zeros(fits, dtype=torch.bool)
         self.stuck = self.converged.clone()
         self.trace: list[list[float]] = [[value] for value in self.value.tolist()]
@@ -121,6 +125,7 @@ class _Ascent:
         if len(kept):
             new = self._gradient(state[good], Moments(*(part[good] for part in moments)))
             moved, change = trial[good] - self.at[kept], self.gradient[kept] - new
+            change[:, : (self.shape[1] - 1) * self.shape[2]][self.held[kept]] = 0.0
             self.inverse[kept] = _bfgs(self.inverse[kept], moved, change)
             self.at[kept], self.gradient[kept] = trial[good], new
             self.value[kept], self.size[kept] = moments.log_likelihood[good], 1.0
@@ -133,14 +138,17 @@ class _Ascent:
         self.active = fits[~done[fits]]
 
     def _reject(self, fits: Tensor, state: State, moments: Moments) -> None:
-        self.size[fits] /= 2
+        self.size[fits] *= _CUT
         self.refused[fits] += 1
-        lost = fits[self.size[fits] < 2.0**-_TRIES]
+        lost = fits[self.size[fits] < _CUT**_TRIES]
         if not len(lost):
             return
-        # No step along this direction helps: forget the learnt curvature once, then give up.
-        again = lost[~self.fresh[lost]]
-        self.stuck[lost[self.fresh[lost]]] = True
+        # No step along this direction helps: forget the learnt curvature. If that was new, a gate
+        # stands at a jump: hold the gates, and let lines and variances go on. Then give up.
+        old, held = ~self.fresh[lost], self.held[lost]
+        self.stuck[lost[~old & held]] = True
+        self.held[lost[~old & ~held]] = True
+        again = lost[old | ~held]
         if len(again):
             here = self._unpack(self.at[again], again)
             self.inverse[again] = _complete_inverse(here, self.problem.moments(here, again))
@@ -153,7 +161,11 @@ class _Ascent:
         experts = self.shape[1]
         at_floor = self.at[fits, -experts:] <= self.problem.floor[fits].log()[:, None] + 1e-12
         gradient[:, -experts:][at_floor & (gradient[:, -experts:] < 0)] = 0.0
+        gates = (self.shape[1] - 1) * self.shape[2]
+        held = self.held[fits]
+        gradient[:, :gates][held] = 0.0
         self.direction[fits] = (self.inverse[fits] @ gradient[..., None])[..., 0]
+        self.direction[fits[held], :gates] = 0.0
         promised = (gradient * self.direction[fits]).sum(1)
         self.converged[fits] = promised < 2 * self.tolerance
 
@@ -190,7 +202,7 @@ class _Ascent:
             self.value.clone(),
             torch.tensor(full, dtype=torch.float64).T,
             self.count,
-            self.converged & ~self.stuck,
+            self.converged & ~self.held,
             self.refused,
             torch.zeros_like(self.count),
             low.any(1),

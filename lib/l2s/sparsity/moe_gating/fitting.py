@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from l2s import checks
-from l2s.kernels.gated_moments import Moments, gated_moments
+from l2s.kernels.backends import backend
+from l2s.kernels.gated_moments import Moments
 from l2s.sparsity.moe_gating.gate import check_k
 from l2s.sparsity.moe_gating.mixture import Mixture
 
@@ -93,16 +94,20 @@ class Problem:
 
     def moments(self, state: State, fits: Tensor) -> Moments:
         """One pass over the data of some fits; ``state`` holds theirs."""
-        return gated_moments(
+        count = self.count[fits]
+        numbers = int(count.sum()) * state.gate.shape[1]
+        way = backend("gated_moments", self.inputs.device.type, numbers)  # all is checked already
+        made: Moments = way.moments(
             self.inputs,
             self.targets,
             state.gate,
             state.lines,
             state.variances,
             self.k,
-            row=self.row[fits],
-            count=self.count[fits],
+            self.row[fits],
+            count,
         )
+        return made
 
 
 def prepare(

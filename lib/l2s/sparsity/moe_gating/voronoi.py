@@ -178,18 +178,25 @@ def voronoi_loss(
 
 @checks.typed
 def parameter_errors(
-    fitted: Mixture, truth: Mixture, expert: int | None = None
+    fitted: Mixture, truth: Mixture, expert: int | None = None, *, power: float = 1.0
 ) -> Mapping[str, Float[Tensor, "*fits"]]:
-    """Return the summed distances to the nearest true experts, group by group of parameters.
+    r"""Return how far the fitted experts of a cell are from the true one, group by group.
+
+    .. math:: \Big( \sum_{i \in A_j} \frac{e^{\beta_{0i}}}{\sum_{m \in A_j} e^{\beta_{0m}}}\,
+        \lVert \Delta_i \rVert^p \Big)^{1/p}
+
+    The weights are those of the loss: an expert that hardly ever speaks may be anywhere. With the
+    loss's own exponent as p, a group is bounded by the p-th root of the loss.
 
     Args:
         fitted: One fit or several.
         truth: A single mixture.
-        expert: Count only fitted experts in the cell of this true one; None counts all.
+        expert: The true expert j whose cell counts; None adds up all cells.
+        power: p, above 0.
 
     Returns:
-        For "gate_slopes", "slopes", "intercepts" and "variances" the sum over fitted experts of the
-        Euclidean distance to their true expert, after both gates have one gauge.
+        For "gate_slopes", "slopes", "intercepts" and "variances" the weighted mean of the Euclidean
+        distances, after both gates have one gauge. Infinite where no fitted expert is in the cell.
 
     Raises:
         ValueError: If there is no such expert, or arguments do not fit.
@@ -201,11 +208,25 @@ def parameter_errors(
     """
     if expert is not None:
         checks.in_range("expert", expert, 0, truth.experts - 1)
+    checks.positive("power", power)
     fitted, truth = align_gauge(fitted, truth)
     cells = _distance(_atoms(fitted), _atoms(truth)).argmin(-1)
-    counts = torch.ones_like(cells, dtype=torch.bool) if expert is None else cells == expert
+    chosen = range(truth.experts) if expert is None else [expert]
+    shares = [
+        fitted.gate_biases.masked_fill(cells != j, -torch.inf).softmax(-1).nan_to_num(torch.inf)
+        for j in chosen
+    ]
     distances = _group_distances(fitted, truth, cells)
-    return {name: (distance * counts).sum(-1) for name, distance in distances.items()}
+    return {
+        name: torch.stack([_mean_in_cell(share, distance, power) for share in shares]).sum(0)
+        for name, distance in distances.items()
+    }
+
+
+def _mean_in_cell(share: Tensor, distance: Tensor, power: float) -> Tensor:
+    """The power mean by shares; infinite for an empty cell, whose shares are infinite."""
+    inside = torch.where(share > 0, share * distance**power, 0.0).sum(-1) ** (1 / power)
+    return torch.where(torch.isinf(share).all(-1), torch.inf, inside)
 
 
 def align_gauge(fitted: Mixture, truth: Mixture) -> tuple[Mixture, Mixture]:
