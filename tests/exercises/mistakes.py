@@ -7,6 +7,7 @@ from tests.exercises import (
     mistakes_extreme_labels,
     mistakes_high_dimensional,
     mistakes_mixup,
+    mistakes_moe_gating,
     mistakes_neural_collapse,
 )
 
@@ -16,6 +17,7 @@ HINTS = {
     "extreme_labels": mistakes_extreme_labels.HINTS,
     "high_dimensional": mistakes_high_dimensional.HINTS,
     "mixup": mistakes_mixup.HINTS,
+    "moe_gating": mistakes_moe_gating.HINTS,
     "neural_collapse": mistakes_neural_collapse.HINTS,
 }
 ALTERNATIVES = {
@@ -23,6 +25,7 @@ ALTERNATIVES = {
     "extreme_labels": alternatives_extreme_labels.ALTERNATIVES,
     "high_dimensional": mistakes_high_dimensional.ALTERNATIVES,
     "mixup": mistakes_mixup.ALTERNATIVES,
+    "moe_gating": mistakes_moe_gating.ALTERNATIVES,
     "neural_collapse": mistakes_neural_collapse.ALTERNATIVES,
 }
 ANSWERS = [(slug, answer) for slug, hints in HINTS.items() for answer in hints]

@@ -13,12 +13,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 BINARIES = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-KINDS = {"f": "*fp32", "d": "*fp64", "k": "*i64", "m": "*i8", "n": "i32"}
+KINDS = {"f": "*fp32", "d": "*fp64", "b": "*bf16", "k": "*i64", "i": "*i32", "m": "*i8", "n": "i32"}
 
 
 def main(architecture: str) -> None:
@@ -27,7 +28,7 @@ def main(architecture: str) -> None:
     for operator, variants in VARIANTS.items():
         gpu = importlib.import_module(f"l2s.kernels.{operator}.gpu")
         for kernel, types, constants in variants:
-            name = f"{operator} {kernel} {types} {constants.get('LOG', '')}".strip()
+            name = f"{operator} {kernel} {types} {_choice(constants)}".strip()
             found[name] = resources(getattr(gpu, kernel), types, constants, architecture)
     print(json.dumps(found))
 
@@ -63,12 +64,25 @@ def resources(kernel, types: str, constants: dict, architecture: str) -> dict[st
     }
 
 
+def _choice(constants: dict) -> str:
+    """What tells variants of one signature apart."""
+    transposed = "transposed" if "w_row" in constants else ""
+    return f"{constants.get('LOG', '')}{constants.get('PRECISION', '')} {transposed}"
+
+
 def _output(*command: object) -> str:
     done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
     return done.stdout + done.stderr
 
 
+def _tile(dtype: torch.dtype, **constants) -> dict:
+    """The constants of a product of rows of 512 numbers, with the strides of contiguous tensors."""
+    gpu = importlib.import_module("l2s.kernels.grouped_matmul.gpu")
+    return gpu.constants(torch.empty(0, dtype=dtype)) | {"x_column": 1} | constants
+
+
 SIZES = {"BLOCK": 2048, "BLOCKS": 64}  # rows of 131072
+MULTIPLY = {"DEPTH": 512, "BLOCKS": 16}
 VARIANTS = {
     "soft_topk": [
         ("forward_kernel", "fkdffn", SIZES | {"LOG": False}),
@@ -80,6 +94,21 @@ VARIANTS = {
         ("forward_kernel", "fmfffn", SIZES),
         ("backward_kernel", "fffmffn", SIZES),
         ("backward_kernel", "dddmddn", SIZES),
+    ],
+    "grouped_matmul": [
+        ("multiply_kernel", "ffifnnnn", _tile(torch.float32, w_column=1, **MULTIPLY)),
+        ("multiply_kernel", "ffifnnnn", _tile(torch.float32, w_row=1, **MULTIPLY)),  # transposed
+        (
+            "multiply_kernel",
+            "ffifnnnn",
+            _tile(torch.float32, w_column=1, **MULTIPLY, PRECISION="tf32"),
+        ),
+        ("multiply_kernel", "bbibnnnn", _tile(torch.bfloat16, w_column=1, **MULTIPLY)),
+        ("multiply_kernel", "ddidnnnn", _tile(torch.float64, w_column=1, **MULTIPLY)),
+        ("outer_kernel", "ffifnnnn", _tile(torch.float32, y_column=1)),
+        ("outer_kernel", "ffifnnnn", _tile(torch.float32, y_column=1, PRECISION="tf32")),
+        ("outer_kernel", "bbibnnnn", _tile(torch.bfloat16, y_column=1)),
+        ("outer_kernel", "ddidnnnn", _tile(torch.float64, y_column=1)),
     ],
 }
 

@@ -5,7 +5,7 @@ from l2s.labels.contrastive import coupling, dcl, info_nce, nt_xent, supervised_
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.labels.ranks import RANKS, error_of
+from tests.ranks import RANKS, error_of
 
 BATCH, DIM = 70, 6  # 140 x 280 logits a rank: the operator's work, not the definition's
 

@@ -10,7 +10,7 @@ from l2s.labels.extreme_labels import (
     soft_topk_loss,
 )
 
-from tests.labels.ranks import error_of
+from tests.ranks import error_of
 
 ROWS, LABELS, DIM = 7, 50, 6
 SPLIT = 31  # unequal parts: the ranks hold 31 and 19 labels

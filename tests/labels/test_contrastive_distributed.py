@@ -5,7 +5,7 @@ import torch
 from l2s.labels.contrastive import nt_xent
 
 from tests.labels import contrastive_ranks as ranks
-from tests.labels.ranks import RANKS, results
+from tests.ranks import RANKS, results
 
 # "few" takes the first items of each rank, which is another batch in one process.
 NAMES = [name for name in ranks.LOSSES if name != "few"]

@@ -5,7 +5,7 @@ import torch
 from l2s.labels.extreme_labels import decoupled_softmax, sharded_decoupled_softmax
 
 from tests.labels import extreme_ranks as ranks
-from tests.labels.ranks import results
+from tests.ranks import results
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,16 @@ from types import ModuleType
 
 _NEEDS = {"cpu": "numba", "cuda": "triton"}
 _FILES = {"cpu": "cpu", "cuda": "gpu"}
-_SMALL = {"soft_topk": 1 << 12, "negative_mass": 1 << 16}
+_NEEDS_INSTEAD = {
+    ("gated_moments", "cuda"): None,  # on other devices than the CPU its reference runs
+    ("grouped_matmul", "cpu"): "torch",  # whose own products are fast
+}
+_SMALL = {
+    "gated_moments": 1 << 14,
+    "grouped_matmul": 0,
+    "negative_mass": 1 << 16,
+    "soft_topk": 1 << 12,
+}
 
 
 def backend(operator: str, device: str, numbers: int) -> ModuleType:
@@ -48,7 +57,7 @@ def backend(operator: str, device: str, numbers: int) -> ModuleType:
     >>> backend("soft_topk", "cpu", 100).__name__
     'l2s.kernels.soft_topk.reference'
     """
-    needed = _NEEDS.get(device)
+    needed = _NEEDS_INSTEAD.get((operator, device), _NEEDS.get(device))
     is_small = device == "cpu" and numbers <= _SMALL[operator]
     name = _FILES[device] if needed and not is_small and _is_installed(needed) else "reference"
     return importlib.import_module(f"l2s.kernels.{operator}.{name}")

@@ -1,0 +1,1 @@
+"""Benchmarks of the chapters of the part "Sparsity"."""

@@ -1,0 +1,1 @@
+"""Selecting experts and features."""
