@@ -20,7 +20,7 @@ from scipy.linalg import lstsq
 from sklearn.linear_model import Ridge
 from torch.testing import assert_close
 
-N, OUTPUTS = 30, 3
+ROWS, OUTPUTS = 30, 3
 
 
 @pytest.fixture
@@ -28,14 +28,14 @@ def generator():
     return torch.Generator().manual_seed(11)
 
 
-@pytest.fixture(params=[12, 30, 70], ids=lambda width: f"P={width}")
+@pytest.fixture(params=[12, 30, 70], ids=lambda width: f"N={width}")
 def problem(request, generator):
     """Features, targets, test features and test targets, below, at and above the threshold."""
     layer = random_features(8, request.param, activation="tanh", generator=generator)
-    rows = torch.randn(N + 20, 8, generator=generator, dtype=torch.float64)
-    y = torch.randn(N + 20, OUTPUTS, generator=generator, dtype=torch.float64)
+    rows = torch.randn(ROWS + 20, 8, generator=generator, dtype=torch.float64)
+    y = torch.randn(ROWS + 20, OUTPUTS, generator=generator, dtype=torch.float64)
     z = layer(rows)
-    return z[:N], y[:N], z[N:], y[N:]
+    return z[:ROWS], y[:ROWS], z[ROWS:], y[ROWS:]
 
 
 def by_loop(z, y, step_size, momentum, steps):
@@ -56,7 +56,7 @@ def test_the_filter_is_the_loop(problem, c, momentum):
         e = descent_filter(spectrum.eigenvalues, steps, step_size=step_size, momentum=momentum)
         w = by_loop(z, y, step_size, momentum, steps)
         assert_close(spectrum.weights(e), w, atol=1e-9, rtol=1e-10)
-        assert_close(spectrum.training_error(e), (z @ w - y).square().sum() / N)
+        assert_close(spectrum.training_error(e), (z @ w - y).square().sum() / ROWS)
         assert_close(evaluate(spectrum, zt, yt, e[None]).test[0], (zt @ w - yt).square().sum() / 20)
 
 
@@ -103,7 +103,7 @@ def test_the_limit_is_the_minimum_norm_solution(problem):
 def test_ridge_is_that_of_scikit_learn(problem):
     z, y, *_ = problem
     spectrum = decompose(z, y)
-    peer = Ridge(alpha=N * 0.01, fit_intercept=False, solver="svd").fit(z.numpy(), y.numpy())
+    peer = Ridge(alpha=ROWS * 0.01, fit_intercept=False, solver="svd").fit(z.numpy(), y.numpy())
     w = spectrum.weights(ridge_filter(spectrum.eigenvalues, 0.01))
     np.testing.assert_allclose(w.T, peer.coef_, rtol=1e-9, atol=1e-11)
 
@@ -112,15 +112,15 @@ def test_the_floor_is_what_no_weights_reach(problem):
     z, y, *_ = problem
     spectrum = decompose(z, y)
     best = torch.from_numpy(lstsq(z.numpy(), y.numpy())[0])
-    assert_close(spectrum.floor, float((z @ best - y).square().sum() / N), atol=1e-12, rtol=1e-9)
-    assert (spectrum.floor < 1e-20) == (z.shape[1] >= N)
-    assert_close(spectrum.initial_error, float(y.square().sum() / N))
+    assert_close(spectrum.floor, float((z @ best - y).square().sum() / ROWS), atol=1e-12, rtol=1e-9)
+    assert (spectrum.floor < 1e-20) == (z.shape[1] >= ROWS)
+    assert_close(spectrum.initial_error, float(y.square().sum() / ROWS))
 
 
 def test_features_of_deficient_rank_have_fewer_modes(generator):
-    thin = torch.randn(N, 4, generator=generator, dtype=torch.float64)
+    thin = torch.randn(ROWS, 4, generator=generator, dtype=torch.float64)
     z = thin @ torch.randn(4, 50, generator=generator, dtype=torch.float64)
-    y = torch.randn(N, OUTPUTS, generator=generator, dtype=torch.float64)
+    y = torch.randn(ROWS, OUTPUTS, generator=generator, dtype=torch.float64)
     spectrum = decompose(z, y)
     assert spectrum.rank == 4
     assert spectrum.condition_number < 1e6

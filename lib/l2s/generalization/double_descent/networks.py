@@ -101,7 +101,7 @@ def tangent_features(
 ) -> Float[Tensor, "values parameters"]:
     r"""Return the derivative of every output at every row in every parameter.
 
-    .. math:: Z_{(i,k),\, p} = \partial f_k(x_i) / \partial \theta_p
+    .. math:: Z_{(i,k),\, j} = \partial f_k(x_i) / \partial \theta_j
 
     Near its weights a network is a linear model on these features, so ``decompose`` gives the
     modes, the condition number and the stable steps of its training there.
