@@ -106,6 +106,8 @@ def test_a_weight_beyond_all_bounds_gives_a_large_loss_and_no_nan():
     biases = torch.tensor([900.0, 0.0, 0.0], dtype=torch.float64)
     steep = Mixture(TRUTH.gate_slopes, biases, *TRUTH.tensors()[2:])
     assert voronoi_loss(steep, TRUTH, 2) > 1e200
+    far = Mixture(1e9 * TRUTH.gate_slopes, biases, *TRUTH.tensors()[2:])
+    assert voronoi_loss(far, TRUTH, 2, kind="over") > 1e200
 
 
 def test_cells_and_fits_side_by_side():
