@@ -182,6 +182,21 @@ def test_bfloat16_is_near():
     found.outputs.sum().backward()
 
 
+def test_under_autocast_the_gate_stays_exact():
+    layer = layer_of(dtype=torch.float32, balance=0.1)
+    inputs = normal(TOKENS, DIM, seed=1, dtype=torch.float32).requires_grad_()
+    expected = layer(inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(inputs)
+        layer(inputs.bfloat16())  # as an earlier layer hands it over
+    (found.outputs.float().square().mean() + found.loss).backward()
+    assert found.outputs.dtype == torch.bfloat16
+    assert found.loss.equal(expected.loss)
+    assert found.load.equal(expected.load)
+    torch.testing.assert_close(found.outputs.float(), expected.outputs, rtol=0.02, atol=0.03)
+    assert all(parameter.grad.dtype == torch.float32 for parameter in layer.parameters())
+
+
 def test_live_results_share_no_memory():
     """Memory that went back to the stock is used again, but never while a result lives on it."""
     buffers.clear()

@@ -136,27 +136,41 @@ class MixtureOfExperts(nn.Module):
         """Return outputs, the gate's losses, and how the experts were loaded.
 
         Args:
-            inputs: Tokens, of any shape that ends in dim, in the dtype of the layer.
+            inputs: Tokens, of any shape that ends in dim, in the dtype of the layer. Under
+                ``torch.autocast`` any dtype will do; the gate then stays in that of the layer, and
+                the experts work in autocast's.
 
         Raises:
             TypeError: Another dtype.
             ValueError: Another width, or entries that are NaN or infinite, on any rank.
         """
-        check_tokens(inputs, self.gate.slopes)
-        tokens = inputs.reshape(-1, inputs.shape[-1])
-        ranks.check_finite(tokens, self.group)
-        routing = self.gate(tokens)
-        counts = ranks.total(counts_of(routing.experts, self.experts), self.group)
-        plan = dispatch(routing.experts, self.experts, self._places(len(tokens)))
-        run = run_experts if self.group is None else ranks.run_experts_of(self.group)
-        outputs = run(tokens, routing.weights, self.w_in, self.w_out, plan, self.activation)
-        load = counts if self.capacity is None else ranks.total(plan.sizes, self.group)
-        return Mixed(
-            outputs.view(inputs.shape),
-            self._loss(routing.logits, counts),
-            load,
-            (counts - load).sum() / counts.sum().clamp(min=1),
-        )
+        device = inputs.device.type
+        wide = self.gate.slopes.dtype
+        work = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else wide
+        with torch.autocast(device, enabled=False):  # the gate keeps its dtype, experts take work's
+            tokens = inputs.reshape(-1, inputs.shape[-1])
+            tokens = tokens.to(wide) if work != wide else tokens
+            check_tokens(tokens, self.gate.slopes)
+            ranks.check_finite(tokens, self.group)
+            routing = self.gate(tokens)
+            counts = ranks.total(counts_of(routing.experts, self.experts), self.group)
+            plan = dispatch(routing.experts, self.experts, self._places(len(tokens)))
+            run = run_experts if self.group is None else ranks.run_experts_of(self.group)
+            outputs = run(
+                tokens.to(work),
+                routing.weights.to(work),
+                self.w_in.to(work),
+                self.w_out.to(work),
+                plan,
+                self.activation,
+            )
+            load = counts if self.capacity is None else ranks.total(plan.sizes, self.group)
+            return Mixed(
+                outputs.view(inputs.shape),
+                self._loss(routing.logits, counts),
+                load,
+                (counts - load).sum() / counts.sum().clamp(min=1),
+            )
 
     def _places(self, tokens: int) -> int | None:
         if self.capacity is None:
