@@ -38,8 +38,8 @@ SMALLEST, LARGEST, TOLERANCE = 500, 32_000, 1e-6
 NOTE = (
     f"{SEEDS} seeds times {SIZES} sample sizes from {SMALLEST} to {LARGEST:,}, three experts of "
     f"which two take part, float64; each fit until an iteration gains less than {TOLERANCE:g} "
-    "nats. The loop and `fit_em` do the same iterations. Medians of interleaved runs. The difference is "
-    "the largest one of log-likelihoods, in nats, to the loop's."
+    "nats. The loop and `fit_em` do the same iterations. Medians of interleaved runs. The "
+    "difference is the largest one of log-likelihoods, in nats, to the loop's."
 )
 
 

@@ -195,3 +195,29 @@ def test_gradient_of_the_inputs_is_not_kept():
     start = Mixture(*(tensor.clone().requires_grad_() for tensor in TRUTH.tensors()))
     assert not fit_em(inputs, targets, start, 2).mixture.slopes.requires_grad
     assert not fit_gradient(inputs, targets, start, 2).mixture.slopes.requires_grad
+
+
+def test_a_gate_at_a_jump_is_held_and_the_rest_is_fitted():
+    """A copy's slope wants to pass another expert's: EM cannot improve on where it ends."""
+    inputs, targets = data(2000, seed=6)
+    start = starts_near(split_expert(TRUTH, 1, 0.2), 12, scale=0.4, generator=seeded(16))
+    row = torch.zeros(12, dtype=torch.int64)
+    made = fit_gradient(inputs, targets, start, 3, row=row)
+    held = ~made.converged
+    assert held.any()
+    more = fit_em(inputs, targets, made.mixture, 3, row=row, iterations=50)
+    assert (more.log_likelihood - made.log_likelihood)[held].median() < 0.01
+
+
+def test_a_loose_tolerance_leaves_likelihood_where_experts_merge():
+    """The promise of a step begins far too small: the default is strict for a reason."""
+    rows = [data(8000, seed=seed) for seed in range(4)]
+    inputs, targets = (torch.stack(parts) for parts in zip(*rows, strict=True))
+    start = starts_near(split_expert(TRUTH, 1, 0.15), 4, scale=0.1, generator=seeded(17))
+    loose, strict = (
+        fit_gradient(inputs, targets, start, 3, tolerance=tolerance).log_likelihood
+        for tolerance in (1e-3, 1e-8)
+    )
+    best = fit_gradient(inputs, targets, start, 3, tolerance=1e-12).log_likelihood
+    assert (best - strict).max() < 1e-3
+    assert (best - loose).max() > 0.05

@@ -102,6 +102,14 @@ def test_exponents_of_a_shared_cell():
         assert losses[1] / losses[0] == pytest.approx(2**power, rel=1e-6)
 
 
+def test_a_weight_beyond_all_bounds_gives_a_large_loss_and_no_nan():
+    biases = torch.tensor([900.0, 0.0, 0.0], dtype=torch.float64)
+    steep = Mixture(TRUTH.gate_slopes, biases, *TRUTH.tensors()[2:])
+    assert voronoi_loss(steep, TRUTH, 2) > 1e200
+    far = Mixture(1e9 * TRUTH.gate_slopes, biases, *TRUTH.tensors()[2:])
+    assert voronoi_loss(far, TRUTH, 2, kind="over") > 1e200
+
+
 def test_cells_and_fits_side_by_side():
     fits = stack([split_expert(TRUTH, place, 0.02) for place in range(3)])
     cells = voronoi_cells(fits, TRUTH)
@@ -119,6 +127,10 @@ def test_errors_weigh_an_expert_by_its_share_of_the_cell():
     one = parameter_errors(Mixture(*tensors), TRUTH, 1)
     assert one["intercepts"].item() == pytest.approx(0.1)
     assert parameter_errors(Mixture(*tensors), TRUTH)["intercepts"].item() == pytest.approx(0.1)
+    fourth = parameter_errors(Mixture(*tensors), TRUTH, 1, power=4)["intercepts"].item()
+    assert fourth == pytest.approx((0.2 * 0.5**4) ** 0.25)
+    with pytest.raises(ValueError, match="`power` is 0"):
+        parameter_errors(TRUTH, TRUTH, power=0)
 
 
 def test_an_expert_that_no_fit_is_near_to_is_infinitely_far():

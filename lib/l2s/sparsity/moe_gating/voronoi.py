@@ -13,6 +13,7 @@ from l2s.sparsity.moe_gating.mixture import Mixture, fix_gauge
 
 # The smallest order at which the polynomial system of m atoms has no solution but the trivial one.
 _ORDERS = {1: 1, 2: 4, 3: 6}
+_LARGEST = 1e300  # a weight or a loss: infinity times 0 would be NaN
 
 
 @checks.typed
@@ -170,8 +171,8 @@ def voronoi_loss(
     total = torch.zeros_like(own)
     for name, distance in _group_distances(fitted, truth, cells).items():
         total = total + distance ** (half if name in ("slopes", "variances") else order)
-    weight = fitted.gate_biases.exp()
-    inside = ((weight * total)[..., None] * member).sum(-2)
+    weight = fitted.gate_biases.exp().clamp(max=_LARGEST)
+    inside = ((weight * total).clamp(max=_LARGEST)[..., None] * member).sum(-2)
     missing = ((weight[..., None] * member).sum(-2) - truth.gate_biases.exp()).abs()
     return (inside + missing).topk(k, dim=-1).values.sum(-1)
 
