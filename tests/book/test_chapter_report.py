@@ -11,7 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from book.tools import layout
-from tests.book.chapter_report import Cost, Watch
+from tests.book.chapter_report import YARDSTICK, Cost, Watch, yardstick
 
 BUSY = "import time\n\nend = time.process_time() + {}\nwhile time.process_time() < end:\n    pass"
 SLOW = (BUSY.format(1.0), BUSY.format(0.2))
@@ -32,7 +32,7 @@ def shown(tmp_path_factory):
         nbformat.write(notebook, folder / f"{name}.ipynb")
     (folder / "conftest.py").write_text(
         "from tests.book import chapter_report\n"
-        "chapter_report.SECONDS, chapter_report.MEBIBYTES = 0.36, 200\n"
+        "chapter_report.SECONDS, chapter_report.MEBIBYTES = 0.25, 200\n"
         "def pytest_configure(config):\n"
         "    config.pluginmanager.register(chapter_report, 'chapter_report')\n"
     )
@@ -87,6 +87,21 @@ def test_a_busy_machine_does_not_fail_a_chapter():
     cost = Cost()
     cost.add(400, 40, 100)
     assert cost.over_limit() == []
+
+
+def test_a_slow_machine_does_not_fail_a_chapter_but_a_slow_chapter_does():
+    cost = Cost()
+    cost.add(100, 110, 100, pace=2.0)
+    assert cost.over_limit() == []
+    assert cost.slower == ", on a machine 2.0 times slower"
+    cost.add(30, 30, 100, pace=2.0)
+    assert cost.over_limit() == [
+        "took 130 s (140 s of processor time, on a machine 2.0 times slower); the limit is 60 s"
+    ]
+
+
+def test_the_yardstick_is_short_and_takes_work():
+    assert 0.1 * YARDSTICK < yardstick() < 100 * YARDSTICK
 
 
 def test_memory_is_seen_at_its_peak():
