@@ -8,7 +8,9 @@ seen to stretch 40 s to 83 s, in processor time too: `make test` runs the chapte
 
 A rented machine may be half as fast on one day as on another: the same chapter took 42 s and 78 s
 on idle cores. So a small piece of work is timed before each cell, and the time of a cell is divided
-by how much slower that piece was than on the machine for which the limit is meant.
+by how much slower that piece was than on the machine for which the limit is meant. Measured so, two
+runs of a chapter differ by up to a fifth: over the limit a chapter is marked, and it fails a
+quarter above it.
 """
 
 import contextlib
@@ -22,6 +24,7 @@ import torch
 from nbval.plugin import IPyNbCell
 
 SECONDS = 60.0
+TOLERANCE = 1.25
 MEBIBYTES = 1536.0
 YARDSTICK = 0.021  # processor seconds of `yardstick` where the first chapter takes 42 s
 _PERIOD = 0.1
@@ -48,9 +51,9 @@ class Cost:
         self.fair_processor += processor / pace
 
     @property
-    def is_slow(self) -> bool:
-        """Whether the chapter has taken longer than it may."""
-        return min(self.fair_clock, self.fair_processor) > SECONDS
+    def seconds(self) -> float:
+        """What counts: the less of clock and processor time, at the yardstick's pace."""
+        return min(self.fair_clock, self.fair_processor)
 
     @property
     def slower(self) -> str:
@@ -61,7 +64,7 @@ class Cost:
     def over_limit(self) -> list[str]:
         """Sentences for the limits that were passed and not yet reported."""
         found = {}
-        if self.is_slow:
+        if self.seconds > TOLERANCE * SECONDS:
             found["time"] = (
                 f"took {self.clock:.0f} s ({self.processor:.0f} s of processor time{self.slower}); "
                 f"the limit is {SECONDS:.0f} s"
@@ -171,7 +174,7 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section(f"chapters (limits: {SECONDS:.0f} s, {MEBIBYTES:.0f} MiB)")
     for path, cost in sorted(costs.items(), key=lambda entry: -entry[1].clock):
         name = path.removeprefix(f"{config.rootpath}/")
-        late = "  (over the limit here)" if cost.is_slow else ""
+        late = "  (over the limit here)" if cost.seconds > SECONDS else ""
         terminalreporter.line(
             f"{cost.clock:7.1f} s {cost.processor:7.1f} s of processor time "
             f"{cost.mebibytes:6.0f} MiB  {name}{cost.slower}{late}"
