@@ -325,6 +325,28 @@ def test_a_loss_that_is_not_a_scalar_is_named():
         train(model, loss=lambda batch: (model(batch[0]) - batch[1]).square())
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_means_of_a_gradient_that_is_zero_do_not_slow_a_step_down(before):
+    model = nn.Linear(2, 1)
+    dark = torch.tensor([[0.0, 1.0]])  # from the second step on, the first input is never seen
+    adam = torch.optim.Adam(model.parameters())
+
+    def batches(step):
+        return torch.ones(1, 2) if step == 0 else dark
+
+    def loss(batch):
+        return model(batch).square().mean()
+
+    torch.set_flush_denormal(before)
+    try:
+        fit(model, loss, batches, optimizer=adam, steps=1200)
+        assert bool(torch.tensor(1e-40) * 1.0 == 0.0) is before  # as it was
+        momentum = adam.state[model.weight]["exp_avg"].flatten()
+        assert momentum.numpy()[0] == 0.0  # 0.9^1200 = 1e-55, by way of 1e-40
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_metrics_that_change_their_names_are_an_error():
     names = iter(["a", "b"])
     with pytest.raises(ValueError, match=r"returned \['b'\] after 1 steps, but \['a'\] before"):

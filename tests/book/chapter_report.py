@@ -8,9 +8,7 @@ seen to stretch 40 s to 83 s, in processor time too: `make test` runs the chapte
 
 A rented machine may be half as fast on one day as on another: the same chapter took 42 s and 78 s
 on idle cores. So a small piece of work is timed before each cell, and the time of a cell is divided
-by how much slower that piece was than on the machine for which the limit is meant. Measured so, two
-runs of a chapter differ by up to a fifth: over the limit a chapter is marked, and it fails a
-quarter above it.
+by how much slower that piece was than on the machine for which the limit is meant.
 """
 
 import contextlib
@@ -24,7 +22,6 @@ import torch
 from nbval.plugin import IPyNbCell
 
 SECONDS = 60.0
-TOLERANCE = 1.25
 MEBIBYTES = 1536.0
 YARDSTICK = 0.021  # processor seconds of `yardstick` where the first chapter takes 42 s
 _PERIOD = 0.1
@@ -64,7 +61,7 @@ class Cost:
     def over_limit(self) -> list[str]:
         """Sentences for the limits that were passed and not yet reported."""
         found = {}
-        if self.seconds > TOLERANCE * SECONDS:
+        if self.seconds > SECONDS:
             found["time"] = (
                 f"took {self.clock:.0f} s ({self.processor:.0f} s of processor time{self.slower}); "
                 f"the limit is {SECONDS:.0f} s"

@@ -21,8 +21,9 @@ from l2s.sweep.worker import Outcome, be_ready, is_timeout, lost, run, run_pickl
 # Seconds beyond a cell's time limit, after which its worker is ended: no signal reached the cell.
 _GRACE = 10.0
 
-# Seconds of a sweep beside which the start of new workers, 1 to 2 s, counts for little.
-_LONG = 5.0
+# Seconds of a sweep beside which the start of new workers, up to 7 s with all of torch, counts for
+# little.
+_LONG = 60.0
 
 _workers_know: dict[str, object] = {}  # what this process was like when it last used workers
 _users_lock = threading.Lock()

@@ -210,6 +210,16 @@ def _checked(
     check_classes(scores.shape[1])
     check_pairs(first, second, share, scores.shape[1])
     checks.same_device(scores=scores, first=first, second=second)
+    own = scores.gather(1, torch.stack([first, second], dim=1).long())
+    if not (scores.max().item() < torch.inf and own.min().item() > -torch.inf):  # or NaN
+        _refuse(scores, first, second)
+    return torch.as_tensor(share, dtype=_wide(scores).dtype, device=scores.device).expand(
+        len(scores)
+    )
+
+
+def _refuse(scores: Tensor, first: Tensor, second: Tensor) -> None:
+    """Say what is wrong with scores of which something is."""
     wrong = int((scores.isnan() | (scores == torch.inf)).sum())
     if wrong:
         raise ValueError(
@@ -223,6 +233,3 @@ def _checked(
                 f"`scores` is -inf at the class of `{name}` in {lost} rows, so the loss is "
                 "infinite. Mask wrong classes only."
             )
-    return torch.as_tensor(share, dtype=_wide(scores).dtype, device=scores.device).expand(
-        len(scores)
-    )

@@ -10,20 +10,22 @@ def check_pairs(
     first: Tensor, second: Tensor, share: Tensor | float, classes: int | None = None
 ) -> None:
     """Raise ``ValueError`` unless labels lie in range and shares between 0 and 1."""
-    for name, labels in (("first", first), ("second", second)):
-        if not labels.numel():
+    for name, labels in {"first": first, "second": second}.items():
+        if not labels.numel() or (name == "second" and second is first):
             continue
-        low, high = int(labels.min()), int(labels.max())
+        low, high = (int(end) for end in labels.aminmax())  # one pass: losses check at every step
         if low < 0 or (classes is not None and high >= classes):
             limit = "0 and up" if classes is None else f"0 to {classes - 1}"
             raise ValueError(
                 f"`{name}` reaches from {low} to {high}, but labels are {limit}. "
                 "Pass class numbers."
             )
-    values = torch.as_tensor(share)
-    if values.numel() and not bool(((values >= 0) & (values <= 1)).all()):
+    if isinstance(share, Tensor) and not share.numel():
+        return
+    least, most = (float(end) for end in torch.as_tensor(share).aminmax())
+    if not (least >= 0 and most <= 1):
         raise ValueError(
-            f"`share` reaches from {float(values.min()):.4g} to {float(values.max()):.4g}, but "
+            f"`share` reaches from {least:.4g} to {most:.4g}, but "
             "must lie between 0 and 1. Pass the part of each sample that its first class has."
         )
 
