@@ -2,8 +2,10 @@
 
 Thebe's loader is written into every page twice, which is a script error, and points to foreign
 hosts; the book has no use for it. The theme draws its icons twice, from a font and from a script of
-1.5 MB; the font stays. MathJax comes whole (24 MB); what no page loads goes. The search fetches the
-pages that it has found to quote them, which a browser forbids where the site is read from a folder.
+1.5 MB; the font stays. MathJax comes whole (24 MB); what no page loads goes. The theme has each
+page fetch the index of the search, for results while one types, which are off. The search fetches
+the pages that it has found to quote them, which a browser forbids where the site is read from a
+folder.
 """
 
 import re
@@ -24,6 +26,9 @@ MATHJAX_KEPT = (
     "output/chtml/fonts",
 )
 ICON_SCRIPT = re.compile(rb"<script defer src=[^>]*fontawesome\.js[^>]*></script>")
+SEARCH_SCRIPTS = re.compile(
+    rb"<script src=[^>]*(?:searchtools|language_data|searchindex)\.js[^>]*></script>\s*"
+)
 
 NO_QUOTES = "if (location.protocol === 'file:') DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"
 # A display that is wider than the page scrolls, so the keyboard must reach it.
@@ -47,7 +52,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_js_file(None, body=REACH_WIDE_FORMULAS, priority=900)
     app.connect("config-inited", _choose_mathjax, priority=900)
     app.connect("build-finished", _trim_mathjax, priority=950)
-    app.connect("build-finished", _drop_icon_script, priority=950)
+    app.connect("build-finished", _drop_scripts, priority=950)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -68,12 +73,12 @@ def _trim_mathjax(app: Sphinx, exception: Exception | None) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _drop_icon_script(app: Sphinx, exception: Exception | None) -> None:
+def _drop_scripts(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None:
         return
     for path in Path(app.outdir, "_static", "scripts").glob("*.js.map"):
         path.unlink()
     Path(app.outdir, "_static", "scripts", "fontawesome.js").unlink(missing_ok=True)
     for path in Path(app.outdir).rglob("*.html"):
-        page = path.read_bytes()
-        path.write_bytes(ICON_SCRIPT.sub(b"", page))
+        page = ICON_SCRIPT.sub(b"", path.read_bytes())
+        path.write_bytes(page if path.name == "search.html" else SEARCH_SCRIPTS.sub(b"", page))

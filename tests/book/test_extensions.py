@@ -1,12 +1,17 @@
 """The Sphinx extensions, on a small book of their own at another address."""
 
+import io
+
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from l2s import _page, plot, widgets
 from l2s.claims import claim
 from nbformat.v4 import new_output
+from PIL import Image
 from sphinx.errors import ConfigError
 
+from book.extensions import figures
 from book.extensions.address import repository_name, site_url
 from book.tools import build_site
 from tests.book.pages import broken_links, pages
@@ -125,6 +130,21 @@ def test_a_figure_becomes_a_file_with_number_caption_and_mathematics(chapter, sm
     home = small_site["front.html"].home
     content = (home / "chapters/part" / image["src"]).read_text(encoding="utf-8")
     assert "<svg" in content
+
+
+def test_a_drawing_is_packed_and_looks_the_same(browser):
+    picture, axes = plot.figure()
+    axes.plot([0, 1, 2], [0, 1, 0.5], label="a curve")
+    axes.legend()
+    drawing = plot.svg(picture).encode()
+    packed = figures._packed(drawing)
+    assert len(packed) < 0.8 * len(drawing)
+    tab, shots = browser.new_page(), []
+    for one in (drawing, packed):
+        tab.set_content(one.decode().partition("?>")[2])
+        shots.append(np.asarray(Image.open(io.BytesIO(tab.screenshot())), dtype=float))
+    assert shots[0].std() > 1  # something is drawn
+    assert abs(shots[0] - shots[1]).mean() < 0.1  # of 255
 
 
 def test_a_stepper_keeps_its_controls_and_its_frames_become_files(chapter):

@@ -62,6 +62,15 @@ def test_no_page_names_a_foreign_script_that_it_might_load_later(site):
     assert not [(name, text) for name, text in scripts if re.search(r"https?://|//unpkg", text)]
 
 
+def test_only_the_page_of_the_search_fetches_its_index(site):
+    fetching = {
+        name
+        for name, page in site.items()
+        if any("searchindex" in script.get("src", "") for script in page.html.find_all("script"))
+    }
+    assert fetching == {"search.html"}
+
+
 def test_no_style_sheet_asks_anything_of_another_host(built_site):
     sheets = list(built_site.rglob("*.css"))
     assert sheets
