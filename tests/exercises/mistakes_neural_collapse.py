@@ -69,11 +69,11 @@ HINTS = {
         "the wrong sign": (_power("depth / (depth + 1)"), "favour large classes"),
         "weights that sum to one": (
             "n = torch.tensor(sizes).double()\nw = n ** (-depth / (depth + 1))\nreturn w / w.sum()",
-            "Multiply all by one factor",
+            "Multiply all weights by one factor",
         ),
         "not scaled": (
             "return torch.tensor(sizes).double() ** (-depth / (depth + 1))",
-            "Multiply all by one factor",
+            "Multiply all weights by one factor",
         ),
         "a list": (
             """
@@ -284,7 +284,7 @@ HINTS = {
         "without the threshold": (
             SOLVED.replace(", depth)\n            x", ', depth, branch="living")\n            x')
             + "            return (left * (rho * size)) @ right, loss",
-            "Where its death lowers the loss",
+            "A direction is dead where its death lowers",
         ),
         "the dead cost nothing": (
             SOLVED
