@@ -19,6 +19,25 @@ from scipy.integrate import quad
 
 from tests.generalization.high_dimensional_cases import RATIOS, average, seeded
 
+# Ratio, eigenvalue, density and distribution function, as scikit-rmt 2.1.1 (Santorum, BSD license)
+# has them. It cannot be installed beside us, as it asks for an older NumPy. Its law is that of
+# X^T X / P, ours of X^T X / N, so that its eigenvalues are ours divided by the ratio.
+SCIKIT_RMT = [
+    (0.25, 0.45, 0.212206590789, 0.786013443792),
+    (0.25, 1.45, 0.107544386377, 0.946936399989),
+    (0.5, 0.368629150102, 0.366350429385, 0.614326809616),
+    (0.5, 2.77279220614, 0.0353829961606, 0.996696323855),
+    (0.9, 0.382106723119, 0.474174236185, 0.428285793304),
+    (0.9, 2.27947331922, 0.129799340337, 0.882447952577),
+    (1.0, 0.4, 0.477464829276, 0.395818696409),
+    (1.0, 3.8, 0.0365126480686, 0.995181769532),
+    (1.5, 0.540408205773, 0.432837691714, 0.286783435544),
+    (1.5, 4.7045407685, 0.0361206303698, 0.994160978067),
+    (4.0, 1.8, 0.212206590789, 0.144053775168),
+    (4.0, 5.8, 0.107544386377, 0.787745599954),
+    (16.0, 10.6, 0.0720701629095, 0.0838052185273),
+    (16.0, 24.2, 0.0229335640761, 0.987802072638),
+]
 every_ratio = pytest.mark.parametrize("ratio", RATIOS)
 
 
@@ -29,6 +48,12 @@ def test_moments_of_the_nodes(ratio):
     assert weights.sum().item() == pytest.approx(min(1, ratio), rel=1e-4 if near else 1e-12)
     for power, moment in ((1, ratio), (2, ratio + ratio**2), (3, ratio + 3 * ratio**2 + ratio**3)):
         assert (weights * values**power).sum().item() == pytest.approx(moment, rel=1e-13)
+
+
+@pytest.mark.parametrize(("ratio", "eigenvalue", "density", "cdf"), SCIKIT_RMT)
+def test_density_and_cdf_are_those_of_an_independent_package(ratio, eigenvalue, density, cdf):
+    assert mp_density(eigenvalue, ratio).item() == pytest.approx(density, rel=1e-10)
+    assert mp_cdf(eigenvalue, ratio).item() == pytest.approx(cdf, rel=1e-10)
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.95, 1.05, 2.0, 10.0])
