@@ -99,6 +99,16 @@ def test_a_short_sweep_leaves_its_workers_to_the_next(monkeypatch):
     assert len(first | second) <= 2
 
 
+@pytest.mark.parametrize("long", [0.0, math.inf])
+def test_the_caller_may_say_whether_workers_stay(monkeypatch, long):
+    monkeypatch.setattr(run, "_LONG", long)
+    first = sweep(where, [{}], seeds=range(4), jobs=2, keep_workers=True)
+    workers = set(first.values("process"))
+    assert all(psutil.pid_exists(worker) for worker in workers)
+    sweep(where, [{}], seeds=range(4), jobs=2, keep_workers=False)
+    cases.wait(lambda: not any(psutil.pid_exists(worker) for worker in workers), seconds=10)
+
+
 def test_a_sweep_does_not_end_the_workers_of_another_that_still_runs(monkeypatch):
     monkeypatch.setattr(run, "_LONG", 0.0)
     found = []

@@ -60,6 +60,7 @@ def sweep(
     progress: bool = True,
     timeout: float | None = None,
     on_error: str = "raise",
+    keep_workers: bool | None = None,
 ) -> Sweep:
     """Run ``function(*, seed, **settings)`` for every setting of a grid and every seed.
 
@@ -87,6 +88,9 @@ def sweep(
         on_error: What to do once all cells have ended and some have failed: "raise" a
             ``SweepError`` that lists them, or "keep" them as ``Sweep.failures``. Failed cells are
             never stored, so the next run tries them again.
+        keep_workers: Whether idle workers wait for the next sweep, which then starts at once
+            instead of after seconds; each holds what its cells have loaded, some hundred MiB.
+            None keeps them unless this sweep took over a minute. A Dask cluster keeps its own.
 
     Returns:
         The cells in the grid's order, with ways to read them as arrays over seeds.
@@ -133,7 +137,7 @@ def sweep(
         outcomes = {t.place: Outcome(answers[t.key]) for t in tasks if t.key in answers}
         open_tasks = [task for task in tasks if task.place not in outcomes]
         answered = len(outcomes)
-        running = run_all(function, payload, open_tasks, jobs, timeout)
+        running = run_all(function, payload, open_tasks, jobs, timeout, keep_workers)
         with contextlib.closing(running), bar(len(tasks), answered, progress) as tick:
             for place, outcome in running:
                 outcomes[place] = outcome

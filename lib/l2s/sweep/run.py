@@ -36,6 +36,7 @@ def run_all(
     tasks: Sequence[Task],
     jobs: int | None,
     timeout: float | None,
+    keep_workers: bool | None,
 ) -> Generator[tuple[int, Outcome], None, None]:
     """Run the tasks, and yield each one's place and outcome in the order of completion."""
     if not tasks:
@@ -49,7 +50,7 @@ def run_all(
         prepare_workers()
         yield from _in_workers(payload, tasks, jobs, timeout)
         return
-    with _lent_workers():
+    with _lent_workers(keep_workers):
         _renew_workers()
         yield from _in_workers(payload, tasks, jobs, timeout)
 
@@ -72,11 +73,10 @@ def _workers(jobs: int | None, cells: int) -> int:
 
 
 @contextlib.contextmanager
-def _lent_workers() -> Iterator[None]:
-    """End the worker processes after a long sweep, so that their memory is free again.
+def _lent_workers(keep: bool | None) -> Iterator[None]:
+    """End the worker processes after the sweep where the caller, or its length, says so.
 
-    Each holds what its cells have loaded, some hundred MiB, and joblib would keep it for 5 minutes.
-    After a short sweep they stay, for the next one to start at once.
+    Each holds what its cells have loaded, and joblib would keep it for 5 minutes.
     """
     global _users
     with _users_lock:
@@ -87,7 +87,8 @@ def _lent_workers() -> Iterator[None]:
     finally:
         with _users_lock:
             _users -= 1
-            if _users == 0 and time.monotonic() - start > _LONG:
+            long = time.monotonic() - start > _LONG
+            if _users == 0 and (long if keep is None else not keep):
                 _end_workers()
 
 
