@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from book.tools import layout
+from tests.book import chapter_report
 from tests.book.chapter_report import YARDSTICK, Cost, Watch, yardstick
 
 BUSY = "import time\n\nend = time.process_time() + {}\nwhile time.process_time() < end:\n    pass"
@@ -104,12 +105,27 @@ def test_the_yardstick_is_short_and_takes_work():
     assert 0.1 * YARDSTICK < yardstick() < 100 * YARDSTICK
 
 
+def test_the_pace_is_the_mean_of_what_was_timed_while_the_block_ran(monkeypatch):
+    times = iter([1.0, 2.0, 6.0])
+    monkeypatch.setattr(chapter_report, "_PERIOD", 0.01)
+    monkeypatch.setattr(chapter_report, "_LOOKS", 1)
+    monkeypatch.setattr(chapter_report, "yardstick", lambda: YARDSTICK * next(times, 3.0))
+    with Watch(os.getpid()) as watch:
+        while len(watch._yardsticks) < 8:
+            time.sleep(0.01)
+    assert 2.9 < watch.pace < 3.1
+    monkeypatch.setattr(chapter_report, "yardstick", lambda: YARDSTICK / 2)
+    with Watch(os.getpid()) as fast:
+        pass
+    assert fast.pace == 1.0  # a fast machine is given no more time
+
+
 def test_memory_is_seen_at_its_peak():
     with Watch(os.getpid()) as before:
         pass
     with Watch(os.getpid()) as after:
         held = b"x" * 2**27
-        time.sleep(0.3)
+        time.sleep(0.7)
         del held
     assert after.peak - before.peak == pytest.approx(128, abs=30)
 
