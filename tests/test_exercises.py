@@ -44,6 +44,17 @@ def test_what_is_no_right_number_is_named(got, words):
         expect("it", got, 2.0)
 
 
+def test_where_the_first_numbers_agree_the_message_shows_the_place_of_the_worst():
+    right = torch.arange(12.0).reshape(3, 4)
+    wrong = right.clone()
+    wrong[1, 2], wrong[2, 3] = 6.5, 99.0
+    with pytest.raises(Mismatch, match=r"table, at \[2, 3\]: expected 11, but got 99\."):
+        expect("the table", wrong, right)
+    wrong[0, 1] = 7.0
+    with pytest.raises(Mismatch, match=r"table: expected \[0, 1, 2, 3, \.\.\.\], but got \[0, 7"):
+        expect("the table", wrong, right)
+
+
 def test_a_tensor_that_lies_about_itself_is_refused():
     class Liar(torch.Tensor):
         @classmethod

@@ -30,7 +30,8 @@ class NameResults(SphinxTransform):
                 place["ids"].append(identifier)
                 _add_entry(place, name, identifier)
         for theorem in list(self.document.findall(_has_title)):
-            _add_entry(theorem, theorem["title"].strip("()"), theorem["ids"][0])
+            title = theorem["title"].strip().removeprefix("(").removesuffix(")")
+            _add_entry(theorem, title, theorem["ids"][0])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -374,6 +374,12 @@ def _matches(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], rtol: float, atol
 
 
 def _says(what: str, expected: Any, got: Any, hint: str) -> str:
+    if isinstance(got, np.ndarray) and got.ndim and _short(expected) == _short(got):
+        # What is shown of both is the same: show where they differ most.
+        gap = np.nan_to_num(np.abs(got - expected), nan=np.inf)
+        place = np.unravel_index(gap.argmax(), gap.shape)
+        what = f"{what}, at {[int(one) for one in place]}"
+        expected, got = expected[place], got[place]
     return _hinted(f"{what}: expected {_short(expected)}, but got {_short(got)}", hint)
 
 

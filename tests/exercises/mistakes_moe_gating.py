@@ -61,6 +61,14 @@ HINTS = {
             f"{STEP}\nreturn v / (kept + v)",
             "same height from both sides",
         ),
+        "an overflow where one stays": (
+            """
+            kept = sum(math.exp(one + bias - score) for one, bias in stay)
+            larger = math.exp(max(leaves, comes))
+            return larger / (kept + larger)
+            """,
+            "that of an expert that stays",
+        ),
         "an overflow": (
             f"{STEP}\nreturn max(u, v) / (kept + max(u, v))",
             "Take the largest exponent out",
@@ -100,6 +108,36 @@ HINTS = {
         "shares of all experts": (
             f"{PUSHES}return pushes, scores.softmax(dim=1) * select(scores + pushes, k)",
             "sum to 1",
+        ),
+        "a push for exactly the even share": (
+            PUSHES.replace(
+                "torch.sign(tokens * k / experts - load)",
+                "torch.where(tokens * k / experts > load, 1.0, -1.0)",
+            )
+            + CHOSEN,
+            "The sign of 0 is 0",
+        ),
+        "an even share that is rounded": (
+            PUSHES.replace("tokens * k / experts", "tokens * k // experts") + CHOSEN,
+            "do not round it",
+        ),
+        "a score of 0 for who is left out": (
+            f"{PUSHES}return pushes, (scores * select(scores + pushes, k)).softmax(dim=1)",
+            "exp(0) = 1",
+        ),
+        "scores changed in place": (
+            """
+            tokens, experts = scores.shape
+            pushes = torch.zeros(experts, dtype=scores.dtype)
+            for _ in range(steps):
+                load = select(scores, k).sum(dim=0)
+                move = rate * torch.sign(tokens * k / experts - load)
+                pushes = pushes + move
+                scores += move
+            chosen = select(scores, k)
+            return pushes, (scores - pushes).masked_fill(~chosen, -math.inf).softmax(dim=1)
+            """,
+            "changes its argument",
         ),
         "nobody is left out": (
             f"{PUSHES}return pushes, scores.softmax(dim=1)",
@@ -154,6 +192,15 @@ HINTS = {
             f"{SPLIT}\nreturn b, variance - spread + share * gap, variance - spread - q * gap",
             "Is the first the one at epsilon",
         ),
+        "half of each change": (
+            f"{SPLIT}\nreturn b, variance - (spread + q * gap) / 2, "
+            "variance - (spread - share * gap) / 2",
+            "*half* of the change",
+        ),
+        "changes instead of variances": (
+            f"{SPLIT}\nreturn b, -spread - q * gap, -spread + share * gap",
+            "not their changes",
+        ),
         "deviations": (
             f"{SPLIT}\nreturn b, (variance - spread - q * gap) ** 0.5, "
             "(variance - spread + share * gap) ** 0.5",
@@ -173,6 +220,23 @@ HINTS = {
         "a softmax over tokens": (
             TAKEN.replace("softmax(dim=1)", "softmax(dim=0)") + ROWS + BACK,
             "goes over experts, not over tokens",
+        ),
+        "a choice by the raw score": (
+            f"""{LIKING}
+token = (inputs @ slopes.T).T.topk(places, dim=1).indices
+share = liking.T.gather(1, token)
+{ROWS}{BACK}
+            """,
+            "not by the raw score",
+        ),
+        "a mean of those who took it": (
+            f"""{TAKEN}{ROWS}
+count = torch.zeros(len(inputs), dtype=inputs.dtype)
+count = count.index_add(0, token.flatten(), torch.ones_like(share).flatten())
+outputs = torch.zeros_like(inputs).index_add(0, token.flatten(), rows.flatten(0, 1))
+return outputs / count.clamp(min=1)[:, None]
+            """,
+            "no mean",
         ),
         "weights that sum to 1": (
             f"""{TAKEN}
