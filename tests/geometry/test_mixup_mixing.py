@@ -177,7 +177,7 @@ def test_bad_input_of_mixing(function):
         function(seen(), LABELS, concentration=-1.0)
     with pytest.raises(ValueError, match=r"`len\(inputs\)` is 0"):
         function(seen()[:0], LABELS[:0])
-    with pytest.raises(ValueError, match="`first` reaches from -1"):
+    with pytest.raises(ValueError, match="`labels` reaches from -1"):
         function(seen(), LABELS - 1)
     with pytest.raises(ValueError, match="`labels` has shape"):
         function(seen(), LABELS[:3])

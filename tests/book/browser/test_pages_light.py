@@ -7,8 +7,6 @@ from book.tools.screenshots import TYPES
 from tests.book.browser.visits import PAGES, faults, phone, pictured
 
 
-# A page of its own for each test: axe fetches style sheets, and what the browser says of them may
-# come when the next page is already being listened to.
 @pytest.fixture
 def page(browser):
     with phone(browser, "light") as page:

@@ -57,7 +57,11 @@ BROKEN_NUMBERS = """() => [...document.querySelectorAll('article td')].filter(ea
 
 @contextmanager
 def phone(browser: Browser, mode: str) -> Iterator[Page]:
-    """A page of a phone that prefers light or dark."""
+    """A page of a phone that prefers light or dark.
+
+    Each test takes one of its own: axe fetches style sheets, and what the browser says of them may
+    come when the next page is already being listened to.
+    """
     context = browser.new_context(viewport=PHONE, color_scheme=mode, reduced_motion="reduce")
     yield context.new_page()
     context.close()

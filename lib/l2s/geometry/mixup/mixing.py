@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from l2s import checks
-from l2s.geometry.mixup.pairs import check_classes, check_pairs
+from l2s.geometry.mixup.pairs import check_classes, check_labels, check_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +233,7 @@ def _drawn(
     checks.at_least("len(inputs)", len(inputs), 1, "Pass a sample or more.")
     checks.positive("concentration", concentration)
     checks.same_device(inputs=inputs, labels=labels)
-    check_pairs(labels, labels, 0.0)
+    check_labels("labels", labels)
     device = _device(generator)
     # numpy's beta works in logarithms where needed, so that a tiny concentration gives 0 or 1, not
     # NaN; torch's takes no generator.

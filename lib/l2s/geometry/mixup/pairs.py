@@ -6,20 +6,24 @@ from torch import Tensor
 from l2s import checks
 
 
+def check_labels(name: str, labels: Tensor, classes: int | None = None) -> None:
+    """Raise ``ValueError`` unless labels lie in range."""
+    if not labels.numel():
+        return
+    low, high = (int(end) for end in labels.aminmax())  # one pass: losses check at every step
+    if low < 0 or (classes is not None and high >= classes):
+        limit = "0 and up" if classes is None else f"0 to {classes - 1}"
+        raise ValueError(
+            f"`{name}` reaches from {low} to {high}, but labels are {limit}. Pass class numbers."
+        )
+
+
 def check_pairs(
     first: Tensor, second: Tensor, share: Tensor | float, classes: int | None = None
 ) -> None:
     """Raise ``ValueError`` unless labels lie in range and shares between 0 and 1."""
-    for name, labels in {"first": first, "second": second}.items():
-        if not labels.numel() or (name == "second" and second is first):
-            continue
-        low, high = (int(end) for end in labels.aminmax())  # one pass: losses check at every step
-        if low < 0 or (classes is not None and high >= classes):
-            limit = "0 and up" if classes is None else f"0 to {classes - 1}"
-            raise ValueError(
-                f"`{name}` reaches from {low} to {high}, but labels are {limit}. "
-                "Pass class numbers."
-            )
+    check_labels("first", first, classes)
+    check_labels("second", second, classes)
     if isinstance(share, Tensor) and not share.numel():
         return
     least, most = (float(end) for end in torch.as_tensor(share).aminmax())
