@@ -11,6 +11,7 @@ import gc
 import math
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -70,9 +71,9 @@ def machine() -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows of equal keys as a Markdown table."""
+    """Return rows of equal keys as a Markdown table; 1e-08 has a hyphen at which no line breaks."""
     header = list(rows[0])
-    body = [[str(row[column]) for column in header] for row in rows]
+    body = [[re.sub(r"(?<=\de)-", "\u2011", str(row[column])) for column in header] for row in rows]
     lines = [header, ["---"] * len(header), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

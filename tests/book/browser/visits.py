@@ -47,7 +47,7 @@ LARGE_SCRIPTS = """() => [...document.querySelectorAll('article mjx-script > *')
 
 # A number that breaks in the middle reads as two.
 BROKEN_NUMBERS = """() => [...document.querySelectorAll('article td')].filter(each => {
-    if (!/^[-−±.,0-9]+$/.test(each.textContent.trim())) return false;
+    if (!/^[-‑−±.,e0-9]+$/.test(each.textContent.trim())) return false;
     const text = document.createRange();
     const leaf = node => node.firstElementChild ? leaf(node.firstElementChild) : node;
     text.selectNodeContents(leaf(each));
