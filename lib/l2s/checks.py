@@ -105,6 +105,15 @@ def one_of(name: str, value: object, allowed: Collection[object]) -> None:
         raise ValueError(f"`{name}` is {value!r}. Pass one of {choices}.")
 
 
+def has_dim(name: str, tensor: Tensor, dim: int) -> None:
+    """Raise ``ValueError`` unless ``tensor`` has the dimension ``dim``, counted from either end."""
+    if not -tensor.dim() <= dim < tensor.dim():
+        raise ValueError(
+            f"`dim` is {dim}, but `{name}` has shape {tuple(tensor.shape)}. Pass a dimension that "
+            "it has."
+        )
+
+
 def finite(name: str, tensor: Tensor) -> None:
     """Raise ``ValueError`` where a tensor holds NaN or an infinity, and say how many."""
     # One sum is finite unless an entry is not (or it overflows): entries are counted only then.

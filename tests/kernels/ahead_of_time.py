@@ -19,7 +19,16 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 BINARIES = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-KINDS = {"f": "*fp32", "d": "*fp64", "b": "*bf16", "k": "*i64", "i": "*i32", "m": "*i8", "n": "i32"}
+KINDS = {
+    "f": "*fp32",
+    "d": "*fp64",
+    "b": "*bf16",
+    "k": "*i64",
+    "i": "*i32",
+    "m": "*i8",
+    "n": "i32",
+    "x": "fp32",
+}
 
 
 def main(architecture: str) -> None:
@@ -89,6 +98,14 @@ VARIANTS = {
         ("forward_kernel", "dkdddn", SIZES | {"LOG": True}),
         ("backward_kernel", "fffdfn", SIZES | {"LOG": False}),
         ("backward_kernel", "fffdfn", SIZES | {"LOG": True}),
+    ],
+    "statistical_topk": [
+        ("forward_kernel", "fffxxnn", SIZES | {"KIND": "soft"}),
+        ("forward_kernel", "bbfxxnn", SIZES | {"KIND": "hard"}),
+        ("forward_kernel", "dmdxxnn", SIZES | {"KIND": "mask"}),
+        ("backward_kernel", "ffffxxnn", SIZES | {"HARD": False}),
+        ("backward_kernel", "bbfbxxnn", SIZES | {"HARD": False}),
+        ("backward_kernel", "ddddxxnn", SIZES | {"HARD": False}),
     ],
     "negative_mass": [
         ("forward_kernel", "fmfffn", SIZES),

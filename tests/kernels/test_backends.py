@@ -8,9 +8,11 @@ import torch
 from l2s.kernels import backends
 from l2s.kernels.negative_mass import decoupled_loss_rows
 from l2s.kernels.soft_topk import log_soft_topk
+from l2s.kernels.statistical_topk import statistical_topk
 
 CALLS = {
     "soft_topk": lambda scores: log_soft_topk(scores, 5),
+    "statistical_topk": lambda scores: statistical_topk(scores, 900),
     "negative_mass": lambda scores: decoupled_loss_rows(scores, torch.tensor([[3, 7]])),
 }
 

@@ -119,7 +119,7 @@ def log_soft_topk(
 
 def _apply(scores: Tensor, k: int | Tensor, sharpness: float, dim: int, log: bool) -> Tensor:
     checks.positive("sharpness", sharpness)
-    _check_dim(scores, dim)
+    checks.has_dim("scores", scores, dim)
     moved = scores.movedim(dim, -1)
     rows = moved.reshape(-1, moved.shape[-1]) if moved.numel() else moved.flatten(0, -2)
     wide = rows if rows.dtype == torch.float64 else rows.float()
@@ -140,11 +140,3 @@ def _k_of_rows(k: int | Tensor, moved: Tensor) -> Tensor:
         )
     checks.same_device(scores=moved, k=k)
     return k.to(torch.int64).expand(shape)
-
-
-def _check_dim(scores: Tensor, dim: int) -> None:
-    if not -scores.dim() <= dim < scores.dim():
-        raise ValueError(
-            f"`dim` is {dim}, but `scores` has shape {tuple(scores.shape)}. Pass a dimension that "
-            "it has."
-        )

@@ -1,0 +1,56 @@
+r"""The definition of the operator, in plain PyTorch.
+
+The *state* of a row, shape (rows, 3), is all that the backward pass needs beside the numbers: their
+mean, their standard deviation and the threshold. Half precision is computed in float32, and sums
+are taken in float64.
+"""
+
+import torch
+from torch import Tensor
+
+MARKS_BAD_ROWS = True
+
+
+def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Tensor, Tensor]:
+    """Return y of every row, and the rows' states.
+
+    The state is NaN or infinite in rows with a number that is; their results mean nothing.
+    """
+    state, wide = _state(x, quantile, correction), _widened(x)
+    threshold = state[:, 2:]
+    kept = wide if hard else wide - threshold
+    return torch.where(wide > threshold, kept, 0).to(x.dtype), state
+
+
+def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, Tensor]:
+    """Return which numbers are kept, and the rows' states."""
+    state = _state(x, quantile, correction)
+    return _widened(x) > state[:, 2:], state
+
+
+def backward(
+    gradient: Tensor, x: Tensor, state: Tensor, quantile: float, correction: int, hard: bool
+) -> Tensor:
+    """Return the gradient for x: the part that passes, less the pull of the threshold."""
+    wide, columns = _widened(x), x.shape[1]
+    mean, deviation, threshold = (state[:, i : i + 1] for i in range(3))
+    passed = torch.where(wide > threshold, gradient.to(wide.dtype), 0)
+    if hard:
+        return passed.to(x.dtype)
+    pull = passed.sum(dim=1, keepdim=True, dtype=torch.float64).to(wide.dtype)
+    per_deviation = torch.where(deviation > 0, quantile / ((columns - correction) * deviation), 0)
+    return (passed - pull * (1 / columns + per_deviation * (wide - mean))).to(x.dtype)
+
+
+def _state(x: Tensor, quantile: float, correction: int) -> Tensor:
+    exact = x.double()
+    lowest, highest = (end[:, None] for end in exact.aminmax(dim=1))
+    # The mean of equal numbers may be rounded to another one: it lies between the ends.
+    mean = exact.mean(dim=1, keepdim=True).clamp(lowest, highest)
+    squares = (exact - mean).square().sum(dim=1, keepdim=True)
+    deviation = (squares / (x.shape[1] - correction)).sqrt()
+    return torch.cat([mean, deviation, mean + quantile * deviation], dim=1).to(_widened(x).dtype)
+
+
+def _widened(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
