@@ -92,6 +92,9 @@ def _tile(dtype: torch.dtype, **constants) -> dict:
 
 SIZES = {"BLOCK": 2048, "BLOCKS": 64}  # rows of 131072
 MULTIPLY = {"DEPTH": 512, "BLOCKS": 16}
+# As for 2304 inputs, of which 737 of 9216 neurons are active.
+HIDDEN = {"IS_GATED": True, "ACTIVATION": 1, "ROWS": 16, "BLOCK": 256, "BLOCKS": 9}
+SUM = {"COLUMNS": 128, "NEURONS": 16, "BLOCKS": 64}
 VARIANTS = {
     "soft_topk": [
         ("forward_kernel", "fkdffn", SIZES | {"LOG": False}),
@@ -106,6 +109,13 @@ VARIANTS = {
         ("backward_kernel", "ffffxxnn", SIZES | {"HARD": False}),
         ("backward_kernel", "bbfbxxnn", SIZES | {"HARD": False}),
         ("backward_kernel", "ddddxxnn", SIZES | {"HARD": False}),
+    ],
+    "sparse_ffn": [
+        ("hidden_kernel", "ffkffnn", HIDDEN),
+        ("hidden_kernel", "bbkbfnn", HIDDEN),
+        ("hidden_kernel", "ddkddnn", HIDDEN),
+        ("sum_kernel", "fkffnn", SUM),
+        ("sum_kernel", "bkfbnn", SUM),
     ],
     "negative_mass": [
         ("forward_kernel", "fmfffn", SIZES),

@@ -37,6 +37,7 @@ _SMALL = {
     "grouped_matmul": 0,
     "negative_mass": 1 << 16,
     "soft_topk": 1 << 12,
+    "sparse_ffn": 1 << 16,
     "statistical_topk": 1 << 16,
 }
 

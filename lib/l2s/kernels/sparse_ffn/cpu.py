@@ -1,0 +1,118 @@
+"""The operator on a CPU: numba, one visit to each neuron that some token uses.
+
+First a plan turns tokens and their neurons around: for each neuron, the tokens that use it. Then
+its key is read once for all of them, and its value once; both stay in the cache between tokens.
+Threads share the neurons, and each sums results of its own. Half precision has no type in numba:
+there the reference runs.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2s.kernels import native
+from l2s.kernels.native import element, loop
+from l2s.kernels.sparse_ffn import reference
+from l2s.kernels.sparse_ffn.reference import ACTIVATIONS, check_lists
+
+MARKS_BAD_LISTS = True
+
+
+def forward(
+    x: Tensor, keys: Tensor, values: Tensor, active: Tensor, gates: Tensor | None, activation: str
+) -> Tensor:
+    """Return the sum over the neurons that are active for each token: a mask, or lists."""
+    is_mask = active.dtype == torch.bool
+    if x.dtype not in (torch.float32, torch.float64):
+        check_lists(active, len(keys))
+        return reference.forward(x, keys, values, active, gates, activation)
+    entries = (active.view(torch.uint8) if is_mask else active).numpy()
+    ends, tokens, places, is_proper = _plan(entries, is_mask, len(keys))
+    if not is_proper:
+        check_lists(active, len(keys))
+    used = np.flatnonzero(np.diff(ends))
+    weights = np.ones((1, 1), x.numpy().dtype) if gates is None else gates.numpy()
+    arrays = (x.numpy(), keys.numpy(), values.numpy(), weights, used, ends, tokens, places)
+    number = ACTIVATIONS.index(activation)
+    parts: list[Any] = []
+
+    def work(first: int, last: int) -> None:
+        part = np.zeros((len(x), values.shape[1]), arrays[0].dtype)
+        _add(*arrays, gates is not None, number, part, first, last)
+        parts.append((first, part))
+
+    native.in_threads(work, len(used), len(used) * (keys.shape[1] + values.shape[1]))
+    # In the order of the neurons, so that the sum does not depend on which thread came first.
+    ordered = [part for _, part in sorted(parts, key=lambda each: each[0])]
+    return torch.from_numpy(sum(ordered[1:], start=ordered[0]))
+
+
+@element
+def _plan(entries, is_mask, neurons):
+    """For neuron i its tokens, and their places in the lists: those from ends[i] to ends[i + 1]."""
+    ends = np.zeros(neurons + 1, np.int64)
+    last_token = np.full(neurons, -1, np.int64)
+    is_proper = True
+    for token in range(entries.shape[0]):
+        for place in range(entries.shape[1]):
+            neuron = place if is_mask else entries[token, place]
+            if (is_mask and not entries[token, place]) or neuron == -1:
+                continue
+            if not 0 <= neuron < neurons or last_token[neuron] == token:
+                is_proper = False
+                continue
+            last_token[neuron] = token
+            ends[neuron + 1] += 1
+    for neuron in range(neurons):
+        ends[neuron + 1] += ends[neuron]
+    tokens, places = np.empty(ends[-1], np.int64), np.empty(ends[-1], np.int64)
+    if is_proper:
+        filled = ends[:-1].copy()
+        for token in range(entries.shape[0]):
+            for place in range(entries.shape[1]):
+                neuron = place if is_mask else entries[token, place]
+                if (is_mask and not entries[token, place]) or neuron == -1:
+                    continue
+                tokens[filled[neuron]], places[filled[neuron]] = token, place
+                filled[neuron] += 1
+    return ends, tokens, places, is_proper
+
+
+@element
+def _add(
+    x, keys, values, gates, used, ends, tokens, places, is_gated, activation, result, first, last
+):
+    for number in range(first, last):
+        neuron = used[number]
+        for entry in range(ends[neuron], ends[neuron + 1]):
+            token = tokens[entry]
+            hidden = _activated(_dot(keys[neuron], x[token]), activation)
+            if is_gated:
+                hidden *= gates[token, places[entry]]
+            _add_row(values[neuron], x.dtype.type(hidden), result[token])
+
+
+@loop
+def _dot(key, token):
+    total = key.dtype.type(0)
+    for j in range(key.size):
+        total += key[j] * token[j]
+    return total
+
+
+@element
+def _add_row(value, hidden, out):
+    for j in range(value.size):
+        out[j] += hidden * value[j]
+
+
+@element
+def _activated(score, activation):
+    if activation == 0:
+        return max(score, score * 0)
+    if activation == 1:
+        return score * 0.5 * (1 + math.erf(score * math.sqrt(0.5)))
+    return score
