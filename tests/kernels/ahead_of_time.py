@@ -76,7 +76,8 @@ def resources(kernel, types: str, constants: dict, architecture: str) -> dict[st
 def _choice(constants: dict) -> str:
     """What tells variants of one signature apart."""
     transposed = "transposed" if "w_row" in constants else ""
-    return f"{constants.get('LOG', '')}{constants.get('PRECISION', '')} {transposed}"
+    spark = "spark" if constants.get("IS_SPARK") else ""
+    return f"{constants.get('LOG', '')}{constants.get('PRECISION', '')} {transposed}{spark}"
 
 
 def _output(*command: object) -> str:
@@ -95,6 +96,20 @@ MULTIPLY = {"DEPTH": 512, "BLOCKS": 16}
 # As for 2304 inputs, of which 737 of 9216 neurons are active.
 HIDDEN = {"IS_GATED": True, "ACTIVATION": 1, "ROWS": 16, "BLOCK": 256, "BLOCKS": 9}
 SUM = {"COLUMNS": 128, "NEURONS": 16, "BLOCKS": 64}
+# A head of 128 dimensions whose predictor has 64.
+HEAD = {
+    "DIM": 128,
+    "OUTPUTS": 128,
+    "PART": 64,
+    "WIDTH": 64,
+    "START": 0,
+    "IS_TOP_K": True,
+    "IS_SPARK": False,
+    "BLOCK": 32,
+    "DIM_BLOCK": 128,
+    "OUTPUT_BLOCK": 128,
+    "WIDTH_BLOCK": 64,
+}
 VARIANTS = {
     "soft_topk": [
         ("forward_kernel", "fkdffn", SIZES | {"LOG": False}),
@@ -116,6 +131,12 @@ VARIANTS = {
         ("hidden_kernel", "ddkddnn", HIDDEN),
         ("sum_kernel", "fkffnn", SUM),
         ("sum_kernel", "bkfbnn", SUM),
+    ],
+    "topk_attention": [
+        ("attend_kernel", "fffffkdfnnnxxxx", HEAD),
+        ("attend_kernel", "fffffkdfnnnxxxx", HEAD | {"START": 64, "IS_SPARK": True, "PART": 128}),
+        ("attend_kernel", "bbbbbkdbnnnxxxx", HEAD),
+        ("attend_kernel", "dddddkddnnnxxxx", HEAD),
     ],
     "negative_mass": [
         ("forward_kernel", "fmfffn", SIZES),

@@ -1,4 +1,4 @@
-"""The oracles of the sparse feed-forward layer, on all implementations, and its place in PyTorch."""
+"""The oracles of the sparse feed-forward layer, on all implementations, and its use in PyTorch."""
 
 import math
 

@@ -39,6 +39,7 @@ _SMALL = {
     "soft_topk": 1 << 12,
     "sparse_ffn": 1 << 16,
     "statistical_topk": 1 << 16,
+    "topk_attention": 1 << 16,
 }
 
 

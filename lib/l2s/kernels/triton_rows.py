@@ -1,10 +1,11 @@
-"""What the Triton kernels share: how a row is cut into blocks, and a function.
+"""What the Triton kernels share: how a row is cut into blocks, exact numbers, and a function.
 
 Only the ``gpu.py`` of an operator imports this module.
 """
 
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 
@@ -21,6 +22,12 @@ def sizes(columns: int) -> dict[str, Any]:
         "BLOCKS": triton.cdiv(columns, block),  # fixed when compiled: n may vary within a block
         "num_warps": max(1, min(_WARPS, block // 128)),
     }
+
+
+def halves(number: float) -> tuple[float, float]:
+    """Return a number as the nearest float32 and the rest: Triton rounds a Python float to one."""
+    near = float(torch.tensor(number, dtype=torch.float32))
+    return near, number - near
 
 
 @triton.jit

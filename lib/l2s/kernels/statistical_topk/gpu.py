@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from l2s.kernels.triton_rows import sizes
+from l2s.kernels.triton_rows import halves, sizes
 
 MARKS_BAD_ROWS = True
 
@@ -62,9 +62,7 @@ def _launch(x: Tensor, quantile: float, correction: int, result: Tensor, kind: s
 
 
 def _numbers(x: Tensor, quantile: float, correction: int) -> tuple[float, float, int]:
-    # Triton rounds a Python float to float32: the rest goes beside it.
-    near = float(torch.tensor(quantile, dtype=torch.float32))
-    return near, quantile - near, x.shape[1] - correction
+    return *halves(quantile), x.shape[1] - correction
 
 
 @triton.jit
