@@ -25,15 +25,24 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def interleave(
-    contenders: Mapping[str, Callable[[], object]], *, repeats: int = 7, warmup: int = 1
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int = 7,
+    warmup: int = 1,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[str, float]:
-    """Return the median time in seconds of each contender, over turns that they take."""
+    """Return the median time in seconds of each contender, over turns that they take.
+
+    ``before`` runs before each turn and is not timed: it brings the caches into the same state,
+    which would else depend on who came before.
+    """
     for _ in range(warmup):
         for run in contenders.values():
             run()
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, run in contenders.items():
+            before()
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)

@@ -6,6 +6,8 @@ import sys
 
 from book.tools import layout
 
+TOOLS = {"harness", "peers"}  # what the scripts share
+
 
 def main() -> None:
     """Run each benchmark in a process of its own, and fail if one of them does."""
@@ -26,10 +28,11 @@ def main() -> None:
 
 
 def benchmarks() -> list[str]:
-    """Names such as ``labels/contrastive``, one for each script under bench/, sorted."""
+    """Names such as ``labels/contrastive`` or ``kernels``, one for each script, sorted."""
     folder = layout.ROOT / "bench"
-    found = (path.relative_to(folder).with_suffix("") for path in folder.glob("*/*.py"))
-    return sorted(path.as_posix() for path in found if not path.name.startswith("_"))
+    found = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py"))
+    names = (path.as_posix() for path in found if not path.name.startswith("_"))
+    return sorted(set(names) - TOOLS)
 
 
 if __name__ == "__main__":

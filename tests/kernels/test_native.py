@@ -1,8 +1,7 @@
-"""What the numba kernels share: elementary functions, compilation, threads."""
+"""What the numba kernels share: elementary functions, compilation."""
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("numba")
 import numba
@@ -65,20 +64,3 @@ def test_compiles_where_nothing_can_be_written(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", read_only)
     assert native.compile_with()(lambda x: x + 1)(1) == 2
-
-
-def test_threads_share_the_rows_and_pass_errors_on(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    parts = []
-    native.in_threads(lambda first, last: parts.append((first, last)), 8, 10**6)
-    assert sorted(parts) == [(0, 2), (2, 5), (5, 8)]
-    parts.clear()
-    native.in_threads(lambda first, last: parts.append((first, last)), 8, 100)
-    assert parts == [(0, 8)]
-
-    def fail(first, last):
-        if first:
-            raise ValueError(f"rows {first} to {last}")
-
-    with pytest.raises(ValueError, match="rows"):
-        native.in_threads(fail, 8, 10**6)

@@ -1,4 +1,4 @@
-"""What the numba kernels share: how they are compiled, what vectorises, and threads.
+"""What the numba kernels share: how they are compiled, and what vectorises.
 
 Only the ``cpu.py`` of an operator imports this module, at the operator's first call, so that
 ``import l2s`` costs nothing. Two kinds of function are told apart:
@@ -12,18 +12,13 @@ Compiled code is kept on disk (by numba, beside the source or in the user's cach
 that holds the kernel: after a change in this file, clear the ``__pycache__`` of the kernels.
 """
 
-import itertools
 import math
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
-import torch
 from numba.extending import overload
-
-_WORTH_A_THREAD = 1 << 16  # numbers; a thread costs about 50 us
 
 # The terms of the series that leave an error below half a unit in the last place.
 _EXP_TERMS = {np.float32: 7, np.float64: 13}
@@ -85,32 +80,6 @@ def ends(part: Any) -> Any:
         key = ordered(part[i])
         low, high = min(low, key), max(high, key)
     return unordered(low), unordered(high)
-
-
-def in_threads(work: Callable[[int, int], None], rows: int, numbers: int) -> None:
-    """Call ``work(first, last)`` for parts of the rows, in as many threads as PyTorch uses.
-
-    Threads that live for one call need no pool that a fork could break; compiled code runs in them
-    side by side. An error in any part is raised here.
-    """
-    parts = max(1, min(torch.get_num_threads(), rows, numbers // _WORTH_A_THREAD))
-    bounds = [rows * part // parts for part in range(parts + 1)]
-    errors: list[BaseException] = []
-
-    def run(first: int, last: int) -> None:
-        try:
-            work(first, last)
-        except BaseException as error:  # raised again in the calling thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=part) for part in itertools.pairwise(bounds[1:])]
-    for thread in threads:
-        thread.start()
-    run(0, bounds[1])
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @overload(exp, jit_options={"error_model": "numpy", "fastmath": {"contract"}})

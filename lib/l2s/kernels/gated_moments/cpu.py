@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from l2s.kernels import native
+from l2s.kernels import native, threads
 from l2s.kernels.gated_moments import Moments
 from l2s.kernels.native import loop
 
@@ -43,7 +43,7 @@ def moments(
         for part in (inputs.transpose(1, 2), targets, gate, lines, variances, row)
     ]
     ends = np.stack(np.triu_indices(wide), axis=1)
-    native.in_threads(
+    threads.in_threads(
         lambda low, high: _sums(*parts, k, ends, owner, first, last, sums, low, high),
         len(owner),
         int(count.sum()) * experts,

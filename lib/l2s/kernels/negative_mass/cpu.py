@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import buffers, native
+from l2s.kernels import buffers, native, threads
 from l2s.kernels.native import element, loop
 
 MARKS_BAD_ROWS = True
@@ -33,7 +33,7 @@ def forward(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mass, loss, state = scores.new_empty(rows), scores.new_empty(rows), scores.new_empty(rows, 2)
     arrays = [_array(tensor) for tensor in (scores, positives, mass, loss, state)]
     is_mask = positives.dtype == torch.bool
-    native.in_threads(
+    threads.in_threads(
         lambda first, last: _forward(*arrays, is_mask, first, last), rows, scores.numel()
     )
     return mass, loss, state
@@ -47,7 +47,7 @@ def backward(
     tensors = (for_mass.contiguous(), for_loss.contiguous(), scores, positives, state, result)
     arrays = [_array(tensor) for tensor in tensors]
     is_mask = positives.dtype == torch.bool
-    native.in_threads(
+    threads.in_threads(
         lambda first, last: _backward(*arrays, is_mask, first, last), len(scores), scores.numel()
     )
     return result

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import buffers, native
+from l2s.kernels import buffers, native, threads
 from l2s.kernels.native import element, loop
 
 MARKS_BAD_ROWS = True
@@ -39,7 +39,7 @@ def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Ten
     arrays = (_array(scores), k.numpy(), _array(result), state.numpy())
     scale = kind(sharpness)
     far, tolerance = _FAR[scores.dtype], _TOLERANCE[scores.dtype]
-    native.in_threads(
+    threads.in_threads(
         lambda first, last: _forward(*arrays, scale, far, tolerance, log, first, last),
         rows,
         rows * columns,
@@ -54,7 +54,7 @@ def backward(
     result = buffers.take(scores.numel(), like=scores).view(scores.shape)
     arrays = (_array(gradient.contiguous()), _array(scores), state.numpy(), _array(result))
     scale = state.numpy().dtype.type(sharpness)
-    native.in_threads(
+    threads.in_threads(
         lambda first, last: _backward(*arrays, scale, log, first, last),
         len(scores),
         scores.numel(),

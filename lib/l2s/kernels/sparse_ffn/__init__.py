@@ -69,7 +69,7 @@ def sparse_ffn(
     where neuron i has the key k_i and the value v_i, both a row in memory, and A_t are the active
     neurons of token t. Without gates g = 1: a plain layer. A gated layer has the activation
     "linear", and its gates come from a predictor that also says which neurons are active, as in
-    Spark FFN (you2025). The result is that of the dense layer with a mask, up to rounding.
+    Spark FFN. The result is that of the dense layer with a mask, up to rounding.
 
     The forward pass reads the rows of neurons that some token uses, each once; it is made for 1 to
     16 tokens. The backward pass, for training, goes through the dense layer with a mask. NaN and

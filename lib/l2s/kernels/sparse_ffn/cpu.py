@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import native
-from l2s.kernels.native import element, loop
+from l2s.kernels import native_rows, threads
+from l2s.kernels.native import element
 from l2s.kernels.sparse_ffn import reference
 from l2s.kernels.sparse_ffn.reference import ACTIVATIONS, check_lists
 
@@ -44,7 +44,7 @@ def forward(
         _add(*arrays, gates is not None, number, part, first, last)
         parts.append((first, part))
 
-    native.in_threads(work, len(used), len(used) * (keys.shape[1] + values.shape[1]))
+    threads.in_threads(work, len(used), len(used) * (keys.shape[1] + values.shape[1]))
     # In the order of the neurons, so that the sum does not depend on which thread came first.
     ordered = [part for _, part in sorted(parts, key=lambda each: each[0])]
     return torch.from_numpy(sum(ordered[1:], start=ordered[0]))
@@ -85,28 +85,32 @@ def _plan(entries, is_mask, neurons):
 def _add(
     x, keys, values, gates, used, ends, tokens, places, is_gated, activation, result, first, last
 ):
+    """Add what some neurons give."""
+    if len(x) == 1:
+        _add_to_one(
+            x[0], keys, values, gates, used[first:last], ends, places, is_gated, activation, result
+        )
+        return
     for number in range(first, last):
         neuron = used[number]
         for entry in range(ends[neuron], ends[neuron + 1]):
             token = tokens[entry]
-            hidden = _activated(_dot(keys[neuron], x[token]), activation)
+            hidden = _activated(native_rows.dot(keys[neuron], x[token]), activation)
             if is_gated:
                 hidden *= gates[token, places[entry]]
-            _add_row(values[neuron], x.dtype.type(hidden), result[token])
-
-
-@loop
-def _dot(key, token):
-    total = key.dtype.type(0)
-    for j in range(key.size):
-        total += key[j] * token[j]
-    return total
+            native_rows.add_row(values[neuron], x.dtype.type(hidden), result[token])
 
 
 @element
-def _add_row(value, hidden, out):
-    for j in range(value.size):
-        out[j] += hidden * value[j]
+def _add_to_one(x, keys, values, gates, neurons, ends, places, is_gated, activation, result):
+    """The same for a single token."""
+    hidden = np.empty(neurons.size, x.dtype)
+    native_rows.dots(keys, neurons, 0, x, hidden)
+    for n in range(neurons.size):
+        hidden[n] = _activated(hidden[n], activation)
+        if is_gated:
+            hidden[n] *= gates[0, places[ends[neurons[n]]]]
+    native_rows.add_rows(values, neurons, hidden, result[0])
 
 
 @element

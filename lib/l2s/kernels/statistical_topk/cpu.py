@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import buffers, native
+from l2s.kernels import buffers, threads
 from l2s.kernels.native import element, loop
 
 MARKS_BAD_ROWS = True
@@ -81,7 +81,7 @@ def _state(x: Tensor, quantile: float, correction: int) -> Tensor:
 
 
 def _share(work: Any, x: Tensor) -> None:
-    native.in_threads(work, len(x) * _chunks(x), x.numel())
+    threads.in_threads(work, len(x) * _chunks(x), x.numel())
 
 
 def _chunks(x: Tensor) -> int:

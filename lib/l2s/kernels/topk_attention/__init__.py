@@ -47,7 +47,7 @@ def topk_attention(
     the key, the logits are
 
     - in the form "softmax", a = scale · s: attention as usual, over the chosen keys;
-    - in the form "spark" (you2025), a = (p - θ) · softplus(scale · s): a key that enters the choice
+    - in the form "spark", a = (p - θ) · softplus(scale · s): a key that enters the choice
       has the lowest logit, 0.
 
     Decoding has one query and a long context. The queries are the last ones of the context: with
@@ -145,7 +145,8 @@ def topk_attention_mask(
     tensor([[ True,  True, False],
             [ True,  True,  True]])
     """
-    _check_choice(*predicted.shape[-2:], top_k, threshold, is_causal)
+    queries, context = predicted.shape[-2:]
+    _check_choice(queries, context, top_k, threshold, is_causal)
     checks.finite("predicted", predicted)
     wide = predicted if predicted.dtype == torch.float64 else predicted.float()
     return choose(wide, Choice(0, 0, top_k or 0, threshold or 0.0, 1.0, is_causal, False))[0]

@@ -1,7 +1,7 @@
 """The operator on a CPU: numba, one query of one head at a time, in threads over these.
 
-The predictor's scores of a query are kept in a buffer. Then the moments, the threshold, and one
-visit to each chosen key: its score, and its value into a running softmax. Half precision has no
+The predictor's scores of a query are kept in a buffer. Then come the moments, the threshold, a list
+of the chosen keys, and one visit to each key and to each value of the list. Half precision has no
 type in numba: there the reference runs.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import native
+from l2s.kernels import native, native_rows, threads
 from l2s.kernels.native import element, loop
 from l2s.kernels.topk_attention import reference
 from l2s.kernels.topk_attention.reference import Choice, quantiles
@@ -44,7 +44,7 @@ def forward(
         choice.scale,
         choice.is_spark,
     )
-    native.in_threads(
+    threads.in_threads(
         lambda first, last: _attend(*arrays, *options, first, last),
         heads * queries,
         heads * queries * context * choice.width,
@@ -73,6 +73,8 @@ def _attend(
 ):
     queries = query.shape[1]
     scores = np.empty(keys.shape[1], query.dtype)
+    logits = np.empty(keys.shape[1], query.dtype)
+    places = np.empty(keys.shape[1], np.int64)
     for number in range(first, last):
         head, place = number // queries, number % queries
         count = seen[place]
@@ -90,36 +92,61 @@ def _attend(
         if not math.isfinite(mean):  # NaN would choose nothing: it must be heard of
             out[:] = np.nan
             continue
+        chosen = places[: _gather(own, threshold, largest, is_whole, places)]
+        weights = logits[: chosen.size]
+        native_rows.dots(keys[head], chosen, start, query[head, place, start:], weights)
+        _weigh(own, chosen, threshold, scale, is_spark, weights)
         out[:] = 0
-        top, total = -np.inf, 0.0
-        for j in range(count):
-            if not (is_whole or own[j] > threshold or own[j] == largest):
-                continue
-            logit = scale * _dot(query[head, place, start:], keys[head, j, start:])
-            if is_spark:
-                logit = (own[j] - threshold) * _softplus(logit)
-            if logit > top:
-                _shrink(out, query.dtype.type(math.exp(top - logit)))
-                total *= math.exp(top - logit)
-                top = logit
-            share = math.exp(logit - top)
-            total += share
-            _add(values[head, j], query.dtype.type(share), out)
-        _shrink(out, query.dtype.type(1 / total))
+        native_rows.add_rows(values[head], chosen, weights, out)
 
 
 @element
-def _predict(query, keys, scores):
+def _gather(scores, threshold, largest, is_whole, places):
+    """List the keys that are chosen, and return how many there are."""
+    count = 0
     for j in range(scores.size):
-        scores[j] = _dot(query, keys[j, : query.size])
+        if is_whole or scores[j] > threshold or scores[j] == largest:
+            places[count] = j
+            count += 1
+    return count
+
+
+@element
+def _weigh(scores, chosen, threshold, scale, is_spark, weights):
+    """From products to the softmax of the logits, in place."""
+    top = -np.inf
+    for n in range(chosen.size):
+        logit = scale * weights[n]
+        if is_spark:
+            logit = (scores[chosen[n]] - threshold) * _softplus(logit)
+        weights[n] = logit
+        top = max(top, weights[n])
+    total = 0.0
+    for n in range(chosen.size):
+        weights[n] = math.exp(weights[n] - top)
+        total += weights[n]
+    for n in range(chosen.size):
+        weights[n] /= total
 
 
 @loop
-def _dot(left, right):
-    total = left.dtype.type(0)
-    for j in range(left.size):
-        total += left[j] * right[j]
-    return total
+def _predict(query, keys, scores):
+    # Four places of the context at a time: one stream would wait for the memory, four share it.
+    width, quarter = query.size, scores.size // 4
+    kind = scores.dtype.type
+    for j in range(quarter):
+        one, two = keys[j, :width], keys[j + quarter, :width]
+        three, four = keys[j + 2 * quarter, :width], keys[j + 3 * quarter, :width]
+        a = b = c = d = kind(0)
+        for i in range(width):
+            a += query[i] * one[i]
+            b += query[i] * two[i]
+            c += query[i] * three[i]
+            d += query[i] * four[i]
+        scores[j], scores[j + quarter] = a, b
+        scores[j + 2 * quarter], scores[j + 3 * quarter] = c, d
+    for j in range(4 * quarter, scores.size):
+        scores[j] = native_rows.dot(query, keys[j, :width])
 
 
 @loop
@@ -137,18 +164,6 @@ def _squares(scores, mean):
         gap = _less(scores[j], mean)
         total += gap * gap
     return total
-
-
-@element
-def _shrink(out, factor):
-    for j in range(out.size):
-        out[j] *= factor
-
-
-@element
-def _add(value, share, out):
-    for j in range(out.size):
-        out[j] += share * value[j]
 
 
 @element

@@ -48,8 +48,8 @@ def forward(
     choice: Choice,
 ) -> Tensor:
     """Return the values of the chosen keys, weighed by the softmax of their logits."""
-    given = (query, keys, predictor_query, predictor_keys)
-    found = score(*(_widened(tensor) for tensor in given), choice)
+    predictor = (_widened(predictor_query), _widened(predictor_keys))
+    found = score(_widened(query), _widened(keys), *predictor, choice)
     is_used = found.is_chosen.any(dim=-2)[..., None]  # what no query reads may be anything
     read = torch.where(is_used, _widened(values), 0)
     return (found.logits.softmax(dim=-1) @ read).to(query.dtype)

@@ -1,0 +1,187 @@
+"""The operators that read little: statistical top-k, sparse layers, attention over few keys.
+
+    python -m bench.kernels          # bench/results/kernels.{csv,md}
+    python -m bench.kernels --quick  # small, writes nothing
+
+Each group has a floor: what the machine takes to move the memory that must be moved. On a GPU the
+same contenders run there.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from l2s.kernels.sparse_ffn import sparse_ffn
+from l2s.kernels.statistical_topk import statistical_topk
+from l2s.kernels.topk_attention import topk_attention
+from torch import Tensor
+from torch.nn import functional
+
+from bench import harness
+
+Run = Callable[[], object]
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SHARE = 0.08
+ROWS = ((1, 1 << 20), (64, 1 << 14))
+DIM, NEURONS, PART = 2304, 9216, 1024
+HEADS, CONTEXT, HEAD_DIM, TOP_K = 32, 8192, 128, 256
+NOTE = (
+    "Forward, float32, through the public functions, checks included. Time is the median of "
+    "interleaved runs, and the ratio is to the group's first line, the floor. For top-k the rows "
+    "lie in the cache, as after the layer that made them, and the floor is a copy into memory that "
+    f"is there already; k is {SHARE:.0%} of a row. For one token of a layer the weights come from "
+    "the memory: the caches are emptied before each run. There the floor is the dense layer of the "
+    f"active neurons alone ({SHARE:.0%} of {NEURONS}, copied together beforehand), and the line "
+    f"with a predictor counts the scores of all neurons from {PART} further dimensions, the "
+    "threshold and the choice. For attention of one query a head, the floor reads the predictor's "
+    f"keys, and as many keys and values as are chosen, about {TOP_K} of {CONTEXT}."
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and, unless quick, write the results."""
+    parser = argparse.ArgumentParser(prog="python -m bench.kernels")
+    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
+    quick = parser.parse_args(arguments).quick
+    rows = measure(scale=16 if quick else 1)
+    print(f"{harness.table(rows)}\n\n{harness.machine()}")
+    if not quick:
+        harness.write("kernels", rows, note=NOTE)
+
+
+@torch.no_grad()
+def measure(*, scale: int = 1, repeats: int = 25) -> list[dict[str, object]]:
+    """One line for each contender, those of a group timed in turns; sizes divided by ``scale``."""
+    rows: list[dict[str, object]] = []
+    for count, columns in ROWS:
+        x = _normal(count, columns // scale)
+        work = f"top {SHARE:.0%}, {count} x {columns // scale}"
+        rows += _group(work, topk_runs(x), repeats, before=x.sum)
+    empty = _normal((1 << 24) // scale).sum
+    work = f"one token, {DIM // scale} -> {NEURONS // scale} -> {DIM // scale}"
+    rows += _group(work, layer_runs(scale), repeats, before=empty)
+    work = f"attention, {HEADS} heads x {HEAD_DIM}, {CONTEXT // scale} keys"
+    rows += _group(work, attention_runs(scale), repeats, before=empty)
+    return rows
+
+
+def topk_runs(x: Tensor) -> dict[str, Run]:
+    """The contenders for the choice of a share of each row."""
+    k, out = round(SHARE * x.shape[1]), torch.empty_like(x)
+    return {
+        "copy (floor)": lambda: out.copy_(x),
+        "statistical_topk": lambda: statistical_topk(x, k),
+        "the same in PyTorch": lambda: by_moments(x, k),
+        "torch.topk": lambda: x.topk(k),
+        "torch.topk, unsorted": lambda: x.topk(k, sorted=False),
+    }
+
+
+def by_moments(x: Tensor, k: int) -> Tensor:
+    """Statistical top-k in four operations."""
+    quantile = torch.special.ndtri(torch.tensor(1 - k / x.shape[1]))
+    deviation, mean = torch.std_mean(x, dim=1, keepdim=True)
+    return (x - (mean + quantile * deviation)).relu()
+
+
+def layer_runs(scale: int) -> dict[str, Run]:
+    """The contenders for one token of a plain layer, and a gated one with its predictor."""
+    dim, neurons, part = DIM // scale, NEURONS // scale, PART // scale
+    k = round(SHARE * neurons)
+    x, q = _normal(1, dim), _normal(1, part, seed=1)
+    keys, values = _normal(neurons, dim, seed=2), _normal(neurons, dim, seed=3)
+    predictor = _normal(neurons, part, seed=4)
+    active = torch.randperm(neurons, generator=torch.Generator().manual_seed(5))[:k].to(DEVICE)
+    own_keys, own_values = keys[active], values[active]
+    lists = active[None]
+
+    def gated() -> Tensor:
+        gates = functional.gelu(statistical_topk(q @ predictor.T, k))
+        return sparse_ffn(x, keys, values, gates != 0, gates=gates, activation="linear")
+
+    return {
+        "active rows alone (floor)": lambda: (x @ own_keys.T).relu() @ own_values,
+        "sparse_ffn": lambda: sparse_ffn(x, keys, values, lists),
+        "gather, then dense": lambda: (x @ keys[active].T).relu() @ values[active],
+        "dense": lambda: (x @ keys.T).relu() @ values,
+        "predictor, threshold, sparse_ffn": gated,
+    }
+
+
+def attention_runs(scale: int) -> dict[str, Run]:
+    """The contenders for one query a head: predictors of a half, a quarter, and all dimensions."""
+    context, top_k = CONTEXT // scale, TOP_K // scale
+    query = _normal(1, HEADS, 1, HEAD_DIM)
+    keys, values = (_normal(1, HEADS, context, HEAD_DIM, seed=seed) for seed in (1, 2))
+    caches = {
+        width: tuple(each[..., :width].contiguous() for each in (query, keys))
+        for width in (HEAD_DIM // 2, HEAD_DIM // 4)
+    }
+    few = keys[:, :, :top_k].contiguous(), values[:, :, :top_k].contiguous()
+
+    def cached(width: int) -> Run:
+        return lambda: topk_attention(query, keys, values, top_k=top_k, predictor=caches[width])
+
+    def floor() -> None:
+        caches[HEAD_DIM // 2][1].sum()
+        few[0].sum()
+        few[1].sum()
+
+    def in_pytorch() -> Tensor:
+        own_query, own_keys = caches[HEAD_DIM // 2]
+        places = (own_query @ own_keys.mT).topk(top_k).indices.mT.expand(-1, -1, -1, HEAD_DIM)
+        return functional.scaled_dot_product_attention(
+            query, keys.gather(2, places), values.gather(2, places)
+        )
+
+    half, quarter = HEAD_DIM // 2, HEAD_DIM // 4
+    return {
+        f"reading {half} + {top_k} keys and values (floor)": floor,
+        f"topk_attention, a cache of {half} dimensions": cached(half),
+        f"topk_attention, a cache of {quarter}": cached(quarter),
+        f"topk_attention, the first {half}": lambda: topk_attention(
+            query, keys, values, top_k=top_k, predictor=half
+        ),
+        "topk_attention, all dimensions": lambda: topk_attention(query, keys, values, top_k=top_k),
+        "torch.topk, gather, attention": in_pytorch,
+        "scaled_dot_product_attention": lambda: functional.scaled_dot_product_attention(
+            query, keys, values
+        ),
+    }
+
+
+def _group(work: str, runs: dict[str, Run], repeats: int, before: Run) -> list[dict[str, object]]:
+    waited = {name: _until_done(run) for name, run in runs.items()}
+    medians = harness.interleave(waited, repeats=repeats, warmup=3, before=before)
+    first = next(iter(medians.values()))
+    return [
+        {
+            "work": work,
+            "how": name,
+            "time / ms": f"{seconds * 1e3:.2f}",
+            "ratio": f"{seconds / first:.2f}",
+        }
+        for name, seconds in medians.items()
+    ]
+
+
+def _until_done(run: Run) -> Run:
+    """A GPU works on after the call: wait for it."""
+    if DEVICE == "cpu":
+        return run
+
+    def done() -> None:
+        run()
+        torch.cuda.synchronize()
+
+    return done
+
+
+def _normal(*shape: int, seed: int = 0) -> Tensor:
+    drawn = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return drawn.to(DEVICE)
+
+
+if __name__ == "__main__":
+    main()
