@@ -38,7 +38,7 @@ def inputs(tokens, size, neurons, outputs, share):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     mask = torch.rand(tokens, neurons, generator=generator) < share
-    if share < 1:
+    if share < 1 and tokens > 1:
         mask[-1] = False  # a token without neurons
     drawn = normal(tokens, size), normal(neurons, size) / size**0.5, normal(neurons, outputs)
     return *drawn, mask, normal(tokens, neurons)
