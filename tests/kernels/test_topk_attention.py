@@ -139,13 +139,29 @@ class TestAnswers:
         expected = values.gather(2, best.expand(*best.shape[:3], 4))
         torch.testing.assert_close(found, expected)
 
-    def test_what_no_query_reads_may_be_anything(self):
+    @pytest.mark.parametrize("form", ["softmax", "spark"])
+    def test_what_no_query_reads_may_be_anything(self, form):
         query, keys, values = drawn()
         own = cache()
         mask = topk_attention_mask(own[0] @ own[1].mT, top_k=5)[:, :, 0]
-        expected = topk_attention(query, keys, values, top_k=5, predictor=own)
+
+        def attend():
+            leaves = [tensor.clone().requires_grad_() for tensor in (query, keys, values)]
+            found = topk_attention(*leaves, top_k=5, predictor=own, form=form)
+            return found, *torch.autograd.grad(found.sum(), leaves)
+
+        expected = attend()
         keys[~mask], values[~mask] = math.nan, math.inf
-        assert topk_attention(query, keys, values, top_k=5, predictor=own).equal(expected)
+        assert all(one.equal(other) for one, other in zip(attend(), expected, strict=True))
+
+    @pytest.mark.parametrize("top_k", [30, 1990, 1999])
+    def test_any_number_of_keys_is_the_choice_of_statistical_topk(self, top_k):
+        query, keys, values = drawn(context=2000, dim=2, heads=1)
+        mask = statistical_topk_mask(query @ keys.mT, top_k)
+        expected = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+        found = topk_attention(query, keys, values, top_k=top_k)
+        torch.testing.assert_close(found, expected)
+        assert topk_attention_mask(query @ keys.mT, top_k=top_k).equal(mask)
 
     def test_any_strides(self):
         given = drawn(queries=3)
@@ -161,9 +177,13 @@ class TestAnswers:
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_half_precision_is_computed_in_float32(self, dtype):
-        given = [tensor.to(dtype) for tensor in drawn()]
-        expected = topk_attention(*(tensor.float() for tensor in given), top_k=5)
-        torch.testing.assert_close(topk_attention(*given, top_k=5), expected.to(dtype))
+        given = [tensor.to(dtype).requires_grad_() for tensor in drawn(context=400)]
+        wide = [tensor.detach().float().requires_grad_() for tensor in given]
+        found, expected = (topk_attention(*leaves, top_k=20) for leaves in (given, wide))
+        torch.testing.assert_close(found, expected.to(dtype))
+        pulls = torch.autograd.grad(found.sum(), given), torch.autograd.grad(expected.sum(), wide)
+        for one, other in zip(*pulls, strict=True):
+            torch.testing.assert_close(one, other.to(dtype))
 
 
 def test_threads_do_not_change_a_result(monkeypatch):

@@ -73,6 +73,12 @@ def unordered(whole: int) -> float:
 
 
 @element
+def softplus(x: float) -> float:
+    """log(1 + e^x), for single numbers: the C library's functions do not vectorise."""
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@element
 def ends(part: Any) -> Any:
     """Return the smallest and the largest number of an array, in one pass that vectorises."""
     low = high = ordered(part[0])

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from l2s import checks
+from l2s.kernels.precision import widened
 
 _TOLERANCE = 0.01  # a unit vector that was rounded to bfloat16 is within 0.004
 
@@ -36,7 +37,7 @@ def unit_rows(normalize: bool, **rows: Tensor) -> list[Tensor]:
 def _unit(name: str, rows: Tensor, normalize: bool) -> Tensor:
     if not rows.numel():
         raise ValueError(f"`{name}` has shape {tuple(rows.shape)} and is empty. Pass some rows.")
-    wide = rows if rows.dtype == torch.float64 else rows.float()
+    wide = widened(rows)
     if normalize:
         return _divide(name, wide)
     _check_length(name, wide)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.negative_mass.operator import operator
+from l2s.kernels.precision import widened
 
 __all__ = ["decoupled_loss_rows", "negative_log_mass"]
 
@@ -99,8 +100,7 @@ def decoupled_loss_rows(
 
 def _apply(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
     checks.same_device(scores=scores, positives=positives)
-    wide = scores if scores.dtype == torch.float64 else scores.float()
-    mass, loss, _ = operator(wide.contiguous(), positives.contiguous())
+    mass, loss, _ = operator(widened(scores).contiguous(), positives.contiguous())
     return mass, loss
 
 

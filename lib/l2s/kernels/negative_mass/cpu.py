@@ -75,7 +75,7 @@ def _forward(scores, positives, mass, loss, state, is_mask, first, last):
         state[i, 1] = rest
         losses = 0.0
         for j in own:
-            losses += _softplus((near - row[j]) + rest)
+            losses += native.softplus((near - row[j]) + rest)
         loss[i] = losses / max(own.size, 1)
 
 
@@ -182,11 +182,6 @@ def _total(part):
 @element
 def _less(score, high):
     return score - high
-
-
-@element
-def _softplus(x):
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 @element

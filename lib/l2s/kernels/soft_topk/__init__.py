@@ -13,6 +13,7 @@ from jaxtyping import BFloat16, Float32, Float64, Int
 from torch import Tensor
 
 from l2s import checks
+from l2s.kernels.precision import widened
 from l2s.kernels.soft_topk.operator import operator
 
 __all__ = ["log_soft_topk", "soft_topk"]
@@ -122,9 +123,8 @@ def _apply(scores: Tensor, k: int | Tensor, sharpness: float, dim: int, log: boo
     checks.has_dim("scores", scores, dim)
     moved = scores.movedim(dim, -1)
     rows = moved.reshape(-1, moved.shape[-1]) if moved.numel() else moved.flatten(0, -2)
-    wide = rows if rows.dtype == torch.float64 else rows.float()
     each_k = _k_of_rows(k, moved).reshape(-1)
-    result = operator(wide.contiguous(), each_k.contiguous(), float(sharpness), log)[0]
+    result = operator(widened(rows).contiguous(), each_k.contiguous(), float(sharpness), log)[0]
     return result.to(scores.dtype).view(moved.shape).movedim(-1, dim)
 
 

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from l2s.kernels.precision import wide
 from l2s.kernels.sparse_ffn.reference import ACTIVATIONS
 
 MARKS_BAD_LISTS = False
@@ -24,8 +25,7 @@ def forward(
     is_mask = active.dtype == torch.bool
     rows, gates = _as_lists(active, gates) if is_mask else (active, gates)
     tokens, width = rows.shape
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    hidden = x.new_empty(tokens, width, dtype=dtype)
+    hidden = x.new_empty(tokens, width, dtype=wide(x.dtype))
     result = x.new_empty(tokens, values.shape[1])
     if not width:
         return result.zero_()

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
+from l2s.kernels.precision import wide
+
 ACTIVATIONS = ("relu", "gelu", "linear")
 MARKS_BAD_LISTS = False  # so the operator looks at them first
 
@@ -12,7 +14,7 @@ def forward(
     x: Tensor, keys: Tensor, values: Tensor, active: Tensor, gates: Tensor | None, activation: str
 ) -> Tensor:
     """Return the sum over the neurons that are active for each token: a mask, or lists."""
-    kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+    kind = wide(x.dtype)
     token, place = torch.where(active if active.dtype == torch.bool else active >= 0)
     neuron = place if active.dtype == torch.bool else active[token, place]
     scores = torch.linalg.vecdot(keys[neuron].to(kind), x[token].to(kind))

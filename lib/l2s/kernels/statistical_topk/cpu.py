@@ -15,6 +15,7 @@ from torch import Tensor
 
 from l2s.kernels import buffers, threads
 from l2s.kernels.native import element, loop
+from l2s.kernels.precision import widened
 
 MARKS_BAD_ROWS = True
 _CHUNK = 4096
@@ -25,7 +26,7 @@ def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Te
 
     The state is NaN or infinite in rows with a number that is; their results mean nothing.
     """
-    wide = _widened(x)
+    wide = widened(x.detach())
     state = _state(wide, quantile, correction)
     result = buffers.take(wide.numel(), like=wide).view(wide.shape)
     arrays = [tensor.numpy() for tensor in (wide, state, result)]
@@ -35,7 +36,7 @@ def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Te
 
 def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, Tensor]:
     """Return which numbers are kept, and the rows' states."""
-    wide = _widened(x)
+    wide = widened(x.detach())
     state = _state(wide, quantile, correction)
     result = torch.empty(wide.shape, dtype=torch.bool)
     arrays = [tensor.numpy() for tensor in (wide, state, result)]
@@ -47,7 +48,7 @@ def backward(
     gradient: Tensor, x: Tensor, state: Tensor, quantile: float, correction: int, hard: bool
 ) -> Tensor:
     """Return the gradient for x: the part that passes, less the pull of the threshold."""
-    wide, pulled = _widened(x), _widened(gradient)
+    wide, pulled = widened(x.detach()), widened(gradient.detach())
     result = buffers.take(wide.numel(), like=wide).view(wide.shape)
     arrays = [tensor.numpy() for tensor in (pulled, wide, state, result)]
     if hard:
@@ -86,10 +87,6 @@ def _share(work: Any, x: Tensor) -> None:
 
 def _chunks(x: Tensor) -> int:
     return -(-x.shape[1] // _CHUNK)
-
-
-def _widened(x: Tensor) -> Tensor:
-    return x.detach() if x.dtype == torch.float64 else x.detach().float()
 
 
 @element

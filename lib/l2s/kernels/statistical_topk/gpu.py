@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from l2s.kernels.precision import wide
 from l2s.kernels.triton_rows import halves, sizes
 
 MARKS_BAD_ROWS = True
@@ -48,8 +49,7 @@ def backward(
 
 
 def _launch(x: Tensor, quantile: float, correction: int, result: Tensor, kind: str) -> Tensor:
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    state = x.new_empty(len(x), 3, dtype=dtype)
+    state = x.new_empty(len(x), 3, dtype=wide(x.dtype))
     forward_kernel[(len(x),)](
         x,
         result,

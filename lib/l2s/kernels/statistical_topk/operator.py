@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.backends import backend
+from l2s.kernels.precision import wide
 
 
 @torch.library.custom_op("l2s::statistical_topk", mutates_args=())
@@ -66,8 +67,7 @@ def _backward_shape(gradient: Tensor, x: Tensor, *_: Any) -> Tensor:
 
 
 def _empty_state(x: Tensor) -> Tensor:
-    kind = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return x.new_empty(len(x), 3, dtype=kind)
+    return x.new_empty(len(x), 3, dtype=wide(x.dtype))
 
 
 def _quantile(k: int, x: Tensor) -> float:

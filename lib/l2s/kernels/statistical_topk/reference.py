@@ -8,6 +8,8 @@ are taken in float64.
 import torch
 from torch import Tensor
 
+from l2s.kernels.precision import widened
+
 MARKS_BAD_ROWS = True
 
 
@@ -16,7 +18,7 @@ def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Te
 
     The state is NaN or infinite in rows with a number that is; their results mean nothing.
     """
-    state, wide = _state(x, quantile, correction), _widened(x)
+    state, wide = _state(x, quantile, correction), widened(x)
     threshold = state[:, 2:]
     kept = wide if hard else wide - threshold
     return torch.where(wide > threshold, kept, 0).to(x.dtype), state
@@ -25,14 +27,14 @@ def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Te
 def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, Tensor]:
     """Return which numbers are kept, and the rows' states."""
     state = _state(x, quantile, correction)
-    return _widened(x) > state[:, 2:], state
+    return widened(x) > state[:, 2:], state
 
 
 def backward(
     gradient: Tensor, x: Tensor, state: Tensor, quantile: float, correction: int, hard: bool
 ) -> Tensor:
     """Return the gradient for x: the part that passes, less the pull of the threshold."""
-    wide, columns = _widened(x), x.shape[1]
+    wide, columns = widened(x), x.shape[1]
     mean, deviation, threshold = (state[:, i : i + 1] for i in range(3))
     passed = torch.where(wide > threshold, gradient.to(wide.dtype), 0)
     if hard:
@@ -49,8 +51,4 @@ def _state(x: Tensor, quantile: float, correction: int) -> Tensor:
     mean = exact.mean(dim=1, keepdim=True).clamp(lowest, highest)
     squares = (exact - mean).square().sum(dim=1, keepdim=True)
     deviation = (squares / (x.shape[1] - correction)).sqrt()
-    return torch.cat([mean, deviation, mean + quantile * deviation], dim=1).to(_widened(x).dtype)
-
-
-def _widened(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+    return torch.cat([mean, deviation, mean + quantile * deviation], dim=1).to(widened(x).dtype)

@@ -6,11 +6,11 @@ r"""Attention over few keys: a cheap predictor chooses them, and only their valu
 
 import math
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from l2s import checks
+from l2s.kernels.precision import widened
 from l2s.kernels.topk_attention.operator import operator
 from l2s.kernels.topk_attention.reference import FORMS, Choice, choose
 
@@ -82,6 +82,7 @@ def topk_attention(
 
     Source: You et al. (2025), arXiv:2506.06644.
 
+    >>> import torch
     >>> query = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)
     >>> keys = torch.tensor([[3.0, 0.0], [0.0, 5.0], [2.0, 1.0], [-1.0, 0.0]]).view(1, 1, 4, 2)
     >>> values = torch.tensor([1.0, 10.0, 100.0, 1000.0]).view(1, 1, 4, 1)
@@ -139,6 +140,7 @@ def topk_attention_mask(
         TypeError: As there.
         ValueError: As there.
 
+    >>> import torch
     >>> topk_attention_mask(torch.tensor([[3.0, 0.0, 2.0, -1.0]]), top_k=2)
     tensor([[ True, False,  True, False]])
     >>> topk_attention_mask(torch.zeros(2, 3), top_k=1, is_causal=True)  # equal scores: all
@@ -148,8 +150,8 @@ def topk_attention_mask(
     queries, context = predicted.shape[-2:]
     _check_choice(queries, context, top_k, threshold, is_causal)
     checks.finite("predicted", predicted)
-    wide = predicted if predicted.dtype == torch.float64 else predicted.float()
-    return choose(wide, Choice(0, 0, top_k or 0, threshold or 0.0, 1.0, is_causal, False))[0]
+    choice = Choice(0, 0, top_k or 0, threshold or 0.0, 1.0, is_causal, False)
+    return choose(widened(predicted), choice)[0]
 
 
 def _choice(

@@ -14,7 +14,7 @@ from torch import Tensor
 from l2s.kernels import native, native_rows, threads
 from l2s.kernels.native import element, loop
 from l2s.kernels.topk_attention import reference
-from l2s.kernels.topk_attention.reference import Choice, quantiles
+from l2s.kernels.topk_attention.reference import Choice, seen_by
 
 
 def forward(
@@ -30,12 +30,9 @@ def forward(
     if query.dtype not in (torch.float32, torch.float64):
         return reference.forward(*given, choice)
     heads, queries, context = len(query), query.shape[1], keys.shape[1]
-    seen = torch.full((queries,), context)
-    if choice.is_causal:
-        seen = torch.arange(context - queries, context) + 1
-    above = quantiles(seen, choice.top_k) if choice.top_k else torch.zeros(queries)
+    seen, above = seen_by(query, keys, choice)
     result = query.new_empty(heads, queries, values.shape[2])
-    arrays = [tensor.numpy() for tensor in (*given, seen, above.double(), result)]
+    arrays = [tensor.numpy() for tensor in (*given, seen, above, result)]
     options = (
         choice.width,
         choice.start,
@@ -118,7 +115,7 @@ def _weigh(scores, chosen, threshold, scale, is_spark, weights):
     for n in range(chosen.size):
         logit = scale * weights[n]
         if is_spark:
-            logit = (scores[chosen[n]] - threshold) * _softplus(logit)
+            logit = (scores[chosen[n]] - threshold) * native.softplus(logit)
         weights[n] = logit
         top = max(top, weights[n])
     total = 0.0
@@ -164,11 +161,6 @@ def _squares(scores, mean):
         gap = _less(scores[j], mean)
         total += gap * gap
     return total
-
-
-@element
-def _softplus(x):
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
 @element

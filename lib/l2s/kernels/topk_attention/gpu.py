@@ -7,12 +7,11 @@ softmax: no scores are written to memory.
 
 from typing import Any
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from l2s.kernels.topk_attention.reference import Choice, quantiles
+from l2s.kernels.topk_attention.reference import Choice, seen_by
 from l2s.kernels.triton_rows import halves
 
 _BLOCK = 32
@@ -29,10 +28,7 @@ def forward(
 ) -> Tensor:
     """Return the values of the chosen keys, weighed by the softmax of their logits."""
     heads, queries, context = len(query), query.shape[1], keys.shape[1]
-    seen = torch.full((queries,), context, device=query.device)
-    if choice.is_causal:
-        seen = torch.arange(context - queries, context, device=query.device) + 1
-    above = quantiles(seen, choice.top_k) if choice.top_k else seen.double()
+    seen, above = seen_by(query, keys, choice)
     result = query.new_empty(heads, queries, values.shape[2])
     attend_kernel[(heads * queries,)](
         query,

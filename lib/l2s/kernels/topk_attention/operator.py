@@ -11,6 +11,7 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.backends import backend
+from l2s.kernels.precision import widened
 from l2s.kernels.topk_attention.reference import Choice, quantiles, score, visible
 
 NAMES = ("query", "keys", "values", "predictor_query", "predictor_keys")
@@ -61,11 +62,15 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    query, keys, values, predictor_query, predictor_keys = ctx.saved_tensors
-    choice = ctx.choice
-    own_query = query if predictor_query is None else predictor_query
-    own_keys = keys if predictor_keys is None else predictor_keys
+    choice, dtype = ctx.choice, gradient.dtype
+    # As in the forward pass, or half precision would choose other keys.
+    query, keys, values = map(widened, ctx.saved_tensors[:3])
+    gradient = widened(gradient)
+    has_cache = ctx.saved_tensors[3] is not None
+    own_query, own_keys = map(widened, ctx.saved_tensors[3:]) if has_cache else (query, keys)
     found = score(query, keys, own_query, own_keys, choice)
+    is_read = found.is_chosen.any(dim=-2)[..., None]  # the others may be anything
+    keys, values = torch.where(is_read, keys, 0), torch.where(is_read, values, 0)
     weights = found.logits.softmax(dim=-1)
     pull = gradient @ values.mT
     pull = weights * (pull - (weights * pull).sum(dim=-1, keepdim=True))  # for the logits
@@ -83,10 +88,11 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     if for_predicted is not None:
         for_own_query = _placed(for_predicted @ own_keys[..., : choice.width], own_query, 0)
         for_own_keys = _placed(for_predicted.mT @ own_query[..., : choice.width], own_keys, 0)
-        if predictor_query is None:
+        if not has_cache:
             for_query, for_own_query = for_query + for_own_query, None
             for_keys, for_own_keys = for_keys + for_own_keys, None
-    return (for_query, for_keys, weights.mT @ gradient, for_own_query, for_own_keys, *[None] * 7)
+    results = (for_query, for_keys, weights.mT @ gradient, for_own_query, for_own_keys)
+    return (*(None if each is None else each.to(dtype) for each in results), *[None] * 7)
 
 
 def _through_threshold(pull: Tensor, predicted: Tensor, choice: Choice) -> Tensor:

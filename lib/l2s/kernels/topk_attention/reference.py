@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from l2s.kernels.precision import widened
+
 FORMS = ("softmax", "spark")
 
 
@@ -35,7 +37,7 @@ class Scores:
     predicted: Tensor  # p
     is_chosen: Tensor
     threshold: Tensor  # of each query, with a last axis of 1
-    scaled: Tensor  # scale * s
+    scaled: Tensor  # scale * s, 0 for keys that are not chosen
     logits: Tensor  # minus infinity for keys that are not chosen
 
 
@@ -48,10 +50,10 @@ def forward(
     choice: Choice,
 ) -> Tensor:
     """Return the values of the chosen keys, weighed by the softmax of their logits."""
-    predictor = (_widened(predictor_query), _widened(predictor_keys))
-    found = score(_widened(query), _widened(keys), *predictor, choice)
+    predictor = (widened(predictor_query), widened(predictor_keys))
+    found = score(widened(query), widened(keys), *predictor, choice)
     is_used = found.is_chosen.any(dim=-2)[..., None]  # what no query reads may be anything
-    read = torch.where(is_used, _widened(values), 0)
+    read = torch.where(is_used, widened(values), 0)
     return (found.logits.softmax(dim=-1) @ read).to(query.dtype)
 
 
@@ -62,6 +64,7 @@ def score(
     predicted = predictor_query[..., : choice.width] @ predictor_keys[..., : choice.width].mT
     is_chosen, threshold = choose(predicted, choice)
     scaled = choice.scale * (query[..., choice.start :] @ keys[..., choice.start :].mT)
+    scaled = scaled.masked_fill(~is_chosen, 0)  # keys that are not read may be anything
     logits = (predicted - threshold) * softplus(scaled) if choice.is_spark else scaled
     logits = logits.masked_fill(~is_chosen, -math.inf)
     return Scores(predicted, is_chosen, threshold, scaled, logits)
@@ -93,8 +96,17 @@ def choose(predicted: Tensor, choice: Choice) -> tuple[Tensor, Tensor]:
 
 def quantiles(count: Tensor, top_k: int) -> Tensor:
     """Q(1 - top_k / n) for each number n of visible keys, in float64; 0 where all are taken."""
-    share = (top_k / count.double()).clamp(max=0.999)  # of no use beyond, and finite
-    return torch.where(count > top_k, -torch.special.ndtri(share), 0)
+    share = torch.where(count > top_k, top_k / count.double(), 0.5)  # Q(1/2) = 0
+    return -torch.special.ndtri(share)
+
+
+def seen_by(query: Tensor, keys: Tensor, choice: Choice) -> tuple[Tensor, Tensor]:
+    """How many keys each place of a query sees, and the quantile of its threshold."""
+    queries, context = query.shape[1], keys.shape[1]
+    count = torch.full((queries,), context, device=query.device)
+    if choice.is_causal:
+        count = torch.arange(context - queries, context, device=query.device) + 1
+    return count, quantiles(count, choice.top_k)
 
 
 def visible(predicted: Tensor, is_causal: bool) -> Tensor:
@@ -105,7 +117,3 @@ def visible(predicted: Tensor, is_causal: bool) -> Tensor:
     place = torch.arange(queries, device=predicted.device)[:, None] + (context - queries)
     seen = torch.arange(context, device=predicted.device) <= place
     return seen.expand_as(predicted)
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
