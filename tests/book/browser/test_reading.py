@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from book.tools.chromium import listen, settle
 from book.tools.serve import served
-from tests.book.browser.visits import CHAPTER, PHONE, UNREADABLE, typeset
+from tests.book.browser.visits import CHAPTER, PHONE, UNREADABLE, follow, typeset
 
 PHRASE = "a pull that depends on strangers"
 STEPPER = "figure.l2s-stepper"
@@ -19,7 +19,7 @@ def search(tab, words):
     tab.keyboard.press("Enter")
     first = tab.locator("#search-results .search li a").first
     expect(first).to_be_visible()
-    first.click()
+    follow(tab, first)
 
 
 def test_search_finds_a_phrase_and_leads_there(tab, address):
@@ -89,8 +89,7 @@ def test_dark_mode_is_chosen_and_stays_on_the_next_page(tab, address):
             break
     dark = tab.evaluate(ground)
     assert dark != light
-    tab.locator(".prev-next-area a.right-next").click()
-    assert "setup" not in tab.url
+    follow(tab, tab.locator(".prev-next-area a.right-next"))
     assert (tab.evaluate(theme), tab.evaluate(ground)) == ("dark", dark)
 
 
@@ -197,7 +196,7 @@ def test_the_site_works_from_any_path(context, built_site, prefix):
         heard = listen(tab, address)
         tab.goto(address)
         tab.locator(".l2s-doors").wait_for()
-        tab.locator(f".bd-sidebar-primary a[href*='{CHAPTER}.html']").first.click()
+        follow(tab, tab.locator(f".bd-sidebar-primary a[href*='{CHAPTER}.html']").first)
         settle(tab)
         assert tab.evaluate(UNREADABLE) == []
         assert tab.evaluate("[...document.images].every(each => each.naturalWidth > 0)")

@@ -63,3 +63,19 @@ def test_hidden_frames_wait_until_their_stepper_is_near(tab, address):
     expect(stepper.locator("input")).to_be_visible()
     tab.wait_for_load_state("networkidle")
     assert set(frames) <= set(asked)
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_slider_that_appears_moves_nothing(tab, address, page):
+    held = []
+    tab.route("**/_images/*", lambda route: held.append(route))
+    tab.set_viewport_size(PHONE)
+    tab.goto(f"{address}{page}.html", wait_until="load")
+    stepper = tab.locator("figure.l2s-stepper").first
+    stepper.scroll_into_view_if_needed()
+    expect(stepper.locator("input")).to_be_hidden()
+    before = stepper.bounding_box()["height"]
+    for route in held:
+        route.continue_()
+    expect(stepper.locator("input")).to_be_visible()
+    assert abs(stepper.bounding_box()["height"] - before) <= 1  # pixels are rounded

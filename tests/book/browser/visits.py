@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 
 from book.tools import layout
 from book.tools.chromium import listen
@@ -98,3 +98,9 @@ def pictured(page: Page, name: str, mode: str) -> None:
 def typeset(page: Page) -> None:
     """Wait until mathematics is typeset, on a page that has some."""
     page.evaluate("window.MathJax?.startup?.promise")
+
+
+def follow(page: Page, link: Locator) -> None:
+    """Click on a link and wait until its page is there, not only its address."""
+    with page.expect_navigation():
+        link.click()
