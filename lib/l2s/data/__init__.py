@@ -6,6 +6,7 @@ its docstring what is known exactly about the data (their ground truth).
 
 from l2s.data.augment import TwoViews, two_view
 from l2s.data.bags import Bags, bags
+from l2s.data.characters import Characters, python_manual, windows
 from l2s.data.eur_lex import Documents, EurLex, eur_lex
 from l2s.data.images import Digits, Images, digits
 from l2s.data.label_sets import label_lists, label_mask
@@ -31,6 +32,7 @@ from l2s.data.synthetic import (
 
 __all__ = [
     "Bags",
+    "Characters",
     "Digits",
     "Documents",
     "EurLex",
@@ -59,8 +61,10 @@ __all__ = [
     "label_retrieval",
     "linear_teacher",
     "mnist1d",
+    "python_manual",
     "see_also",
     "sphere_world",
     "two_view",
+    "windows",
     "unequal_queries",
 ]
