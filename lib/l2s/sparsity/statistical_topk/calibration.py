@@ -108,7 +108,7 @@ def limiting_share(share: float, law: Law) -> float:
     >>> round(limiting_share(0.08, stats.norm(3, 2)), 4)
     0.08
     >>> round(limiting_share(0.08, stats.laplace()), 4)  # exp(-z √2) / 2
-    0.0686
+    0.0685
     >>> limiting_share(0.08, stats.cauchy())
     Traceback (most recent call last):
     ValueError: `law` has the standard deviation nan. Pass one whose variance is finite.

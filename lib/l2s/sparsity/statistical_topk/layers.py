@@ -111,8 +111,8 @@ class CausalAttention(nn.Module):
     r"""Attention to earlier tokens: to all of them, or to about top_k, as in Spark attention.
 
     With ``top_k`` the first r dimensions of each head predict which keys matter, and the logits
-    are :math:`(p_j - \theta)\operatorname{softplus}(s_j / \sqrt{d_h - r})`, where s is the product
-    of the other dimensions. There are no extra weights. Places are told apart by rotating pairs of
+    are :math:`(p_j - \theta)\operatorname{softplus}(s_j / \sqrt{d_h - r})`, where p is the product of
+    these dimensions over √r, and s that of the others. There are no extra weights. Places are told apart by rotating pairs of
     dimensions, as usual; both parts of a head rotate by themselves.
 
     Args:
@@ -200,7 +200,9 @@ class CausalAttention(nn.Module):
         if self.top_k is None:
             return _rotate(x, places)
         first, second = x[..., : self.part], x[..., self.part :]
-        return torch.cat([_rotate(first, places), _rotate(second, places)], dim=-1)
+        # The operator scales the product of the second part alone.
+        first = _rotate(first, places) * self.part**-0.25
+        return torch.cat([first, _rotate(second, places)], dim=-1)
 
 
 def _rows(neurons: int, dim: int, *, scale: float | None = None) -> nn.Parameter:
