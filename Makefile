@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 L2S_PROGRESS=0 $(PY) -m pytest
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 100
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf test test-chapters test-rest test-browser run refresh new exercises variant grade doctor bench serve screenshots measure version lint test-colab clean
+.PHONY: help book pdf test test-chapters test-rest test-browser run refresh new exercises variant grade doctor bench bench-gpu serve screenshots measure version lint test-colab clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 14
@@ -59,6 +59,11 @@ doctor:  ## say in plain words what is missing or mismatched on this machine
 
 bench: $(READY)  ## run the benchmarks side by side [CHAPTER=labels/contrastive]
 	$(PY) -m book.tools.run_bench "$(CHAPTER)"
+
+bench-gpu: $(READY)  ## on a machine with a GPU: the tests of the operators and their benchmark
+	$(PY) -c "import sys, torch; torch.cuda.is_available() or sys.exit('PyTorch sees no GPU here.')"
+	$(PYTEST) tests/kernels $(ARGS)
+	$(PY) -m bench.kernels
 
 serve: $(READY)  ## show the built site on this machine [ARGS="--port 8000"]
 	$(PY) -m book.tools.serve $(ARGS)

@@ -71,10 +71,11 @@ def fits(predicted_bytes: float) -> bool:
 
 
 def machine() -> str:
-    """One line: processor, threads, versions, and the allocator setting that moves all numbers."""
+    """One line: the devices, threads, versions, and the allocator setting that moves all numbers."""
     thp = os.environ.get("THP_MEM_ALLOC_ENABLE", "unset")
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return (
-        f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{gpu}{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"Python {platform.python_version()}, THP_MEM_ALLOC_ENABLE={thp}"
     )
 

@@ -3,8 +3,10 @@
     python -m bench.kernels          # bench/results/kernels.{csv,md}
     python -m bench.kernels --quick  # small, writes nothing
 
-Each group has a floor: what the machine takes to move the memory that must be moved. On a GPU the
-same contenders run there.
+Where there is a GPU it measures that, and writes bench/results/kernels_gpu.{csv,md}.
+
+Each group has a floor: what the machine takes to move the memory that must be moved. The dense
+products and attention of PyTorch are those of the device's own library.
 """
 
 import argparse
@@ -47,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     rows = measure(scale=16 if quick else 1)
     print(f"{harness.table(rows)}\n\n{harness.machine()}")
     if not quick:
-        harness.write("kernels", rows, note=NOTE)
+        harness.write("kernels" if DEVICE == "cpu" else "kernels_gpu", rows, note=NOTE)
 
 
 @torch.no_grad()
