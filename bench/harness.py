@@ -71,7 +71,7 @@ def fits(predicted_bytes: float) -> bool:
 
 
 def machine() -> str:
-    """One line: the devices, threads, versions, and the allocator setting that moves all numbers."""
+    """One line: devices, threads, versions, and the allocator setting that moves all numbers."""
     thp = os.environ.get("THP_MEM_ALLOC_ENABLE", "unset")
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     return (

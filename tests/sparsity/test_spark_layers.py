@@ -1,4 +1,4 @@
-"""Spark layers and the small model: definitions written out, decoding against training, causality."""
+"""Spark layers and the small model: definitions written out, decoding, causality."""
 
 import pytest
 import torch

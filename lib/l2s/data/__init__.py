@@ -65,6 +65,6 @@ __all__ = [
     "see_also",
     "sphere_world",
     "two_view",
-    "windows",
     "unequal_queries",
+    "windows",
 ]

@@ -19,11 +19,14 @@ class Law(Protocol):
     Those of ``scipy.stats`` are ones.
     """
 
-    def mean(self) -> Any: ...
+    def mean(self) -> Any:
+        """Return the mean."""
 
-    def std(self) -> Any: ...
+    def std(self) -> Any:
+        """Return the standard deviation."""
 
-    def sf(self, x: Any, /) -> Any: ...
+    def sf(self, x: Any, /) -> Any:
+        """Return the probability of more than x."""
 
 
 @checks.typed

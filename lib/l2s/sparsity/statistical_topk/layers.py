@@ -47,7 +47,8 @@ class SparkFFN(nn.Module):
     r"""A gated layer whose gate sees r dimensions, and keeps about k of its neurons.
 
     .. math::
-        y = \big( \operatorname{gelu}(\operatorname{STopk}_k(x_{:r} K_1^\top)) \odot x_{r:} K_2^\top \big)\, V
+        y = \big( \operatorname{gelu}(\operatorname{STopk}_k(x_{:r} K_1^\top))
+            \odot x_{r:} K_2^\top \big)\, V
 
     The split takes no extra weights: 2 · dim · width in all, so that a width of 3/2 of a dense
     gated layer's has as many. Since gelu(0) = 0, a neuron that is not kept says exactly 0, and
@@ -110,10 +111,10 @@ class SparkFFN(nn.Module):
 class CausalAttention(nn.Module):
     r"""Attention to earlier tokens: to all of them, or to about top_k, as in Spark attention.
 
-    With ``top_k`` the first r dimensions of each head predict which keys matter, and the logits
-    are :math:`(p_j - \theta)\operatorname{softplus}(s_j / \sqrt{d_h - r})`, where p is the product of
-    these dimensions over √r, and s that of the others. There are no extra weights. Places are told apart by rotating pairs of
-    dimensions, as usual; both parts of a head rotate by themselves.
+    With ``top_k`` the first r dimensions of each head predict which keys matter: p is their product
+    over √r, s that of the other dimensions over √(d_h - r), and the logits are
+    :math:`(p_j - \theta)\operatorname{softplus}(s_j)`. There are no extra weights. Places are told
+    apart by rotating pairs of dimensions, as usual; both parts of a head rotate by themselves.
 
     Args:
         dim: The dimension of a token.

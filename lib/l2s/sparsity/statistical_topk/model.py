@@ -1,6 +1,7 @@
 """A small Transformer that predicts the next character, dense or sparse."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +19,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.before(x))
-        return x + self.ffn(self.between(x))
+        y: Tensor = x + self.ffn(self.between(x))
+        return y
 
 
 @dataclass
@@ -81,9 +83,10 @@ class CharacterModel(nn.Module):
     def forward(self, tokens: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens symbols"]:
         """Return the logits of the next character after each."""
         x = self.embed(tokens)
-        for block in self.blocks:
+        for block in self._parts():
             x = block(x)
-        return self.head(self.norm(x))
+        logits: Tensor = self.head(self.norm(x))
+        return logits
 
     @checks.typed
     @torch.no_grad()
@@ -96,7 +99,7 @@ class CharacterModel(nn.Module):
         """
         x = self.embed(tokens)
         neurons, keys = [], []
-        for block in self.blocks:
+        for block in self._parts():
             given = block.before(x)
             keys.append(block.attention.chosen(given).mean(dim=1))
             x = x + block.attention(given)
@@ -106,10 +109,13 @@ class CharacterModel(nn.Module):
             x = x + ffn(given)
         return {"neurons": torch.stack(neurons), "keys": torch.stack(keys)}
 
+    def _parts(self) -> list[_Block]:
+        return cast("list[_Block]", list(self.blocks))
+
     def cache(self, room: int) -> Cache:
         """Return an empty cache for so many tokens."""
         shapes = [
-            (1, block.attention.heads, room, block.attention.head_dim) for block in self.blocks
+            (1, block.attention.heads, room, block.attention.head_dim) for block in self._parts()
         ]
         like = self.embed.weight
         keys, values = ([like.new_zeros(shape) for shape in shapes] for _ in range(2))
@@ -128,7 +134,7 @@ class CharacterModel(nn.Module):
         if cache.length == room:
             raise ValueError(f"`cache` holds {room} tokens and is full. Make one with more room.")
         x, here, after = self.embed(token), cache.length, cache.length + 1
-        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
+        for block, keys, values in zip(self._parts(), cache.keys, cache.values, strict=True):
             query, key, value = block.attention.split(block.before(x)[None], here)
             keys[:, :, here:after], values[:, :, here:after] = key, value
             seen = block.attention.attend(query, keys[:, :, :after], values[:, :, :after])
