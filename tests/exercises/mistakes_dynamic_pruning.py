@@ -205,7 +205,7 @@ HINTS = {
             "Is there a loop over inputs",
         ),
         "a number that does not grow": (
-            KEPT.replace("held.sum(", "(1e-3 + held).sum(") + BACK,
+            KEPT.replace("held.sum(", "(1e-8 + held).sum(") + BACK,
             "Only shares count",
         ),
     },
