@@ -23,6 +23,8 @@ def count(reads, writes):
 
 pairs = 0
 for inner, outer in blocks:
+    wanted = outer.reshape(len(outer), groups, -1).any(dim=2)
+    inner = inner & wanted.repeat_interleave(inner.shape[1] // groups, dim=1)
     pairs = pairs + count(stream, inner) + count(inner, outer)
     stream = outer if after else stream | outer
 """
@@ -222,14 +224,24 @@ HINTS = {
             COUNT + TOTAL.replace(" * area", ""),
             "Every place of the map",
         ),
+        "filters that nobody reads": (
+            COUNT.replace("    inner = inner & wanted", "    unused = inner & wanted") + TOTAL,
+            "nobody reads them",
+        ),
+        "filters that another group would read": (
+            COUNT.replace(
+                "outer.reshape(len(outer), groups, -1).any(dim=2)",
+                "outer.any(dim=1, keepdim=True).expand(-1, groups)",
+            )
+            + TOTAL,
+            "are all of *these* dropped",
+        ),
         "all channels of the stream": (
             COUNT.replace("count(stream, inner)", "count(torch.ones_like(stream), inner)") + TOTAL,
             "cost nothing",
         ),
-        "an inner mask that saves once": (
-            COUNT.replace("count(inner, outer)", "count(torch.ones_like(inner), outer)").replace(
-                "count(stream, inner)", "count(stream, torch.ones_like(inner))"
-            )
+        "an inner mask that does not save": (
+            COUNT.replace("in blocks:\n", "in blocks:\n    inner = torch.ones_like(inner)\n")
             + TOTAL,
             "saves in both convolutions",
         ),
@@ -440,6 +452,10 @@ ALTERNATIVES = {
 
             pairs = torch.zeros(len(stream), dtype=torch.float64)
             for inner, outer in blocks:
+                reader = torch.arange(outer.shape[1]) // (outer.shape[1] // groups)
+                own = torch.arange(inner.shape[1]) // (inner.shape[1] // groups)
+                reads = (reader[:, None] == own[None, :]).double()
+                inner = inner & (outer.double() @ reads > 0)
                 pairs += count(stream, inner)
                 pairs += count(inner, outer)
                 stream = torch.where(torch.tensor(after), outer, stream | outer)
