@@ -4,6 +4,7 @@ from tests.exercises import (
     alternatives_extreme_labels,
     mistakes_contrastive,
     mistakes_double_descent,
+    mistakes_dynamic_pruning,
     mistakes_extreme_labels,
     mistakes_high_dimensional,
     mistakes_mixup,
@@ -14,6 +15,7 @@ from tests.exercises import (
 HINTS = {
     "contrastive": mistakes_contrastive.HINTS,
     "double_descent": mistakes_double_descent.HINTS,
+    "dynamic_pruning": mistakes_dynamic_pruning.HINTS,
     "extreme_labels": mistakes_extreme_labels.HINTS,
     "high_dimensional": mistakes_high_dimensional.HINTS,
     "mixup": mistakes_mixup.HINTS,
@@ -22,6 +24,7 @@ HINTS = {
 }
 ALTERNATIVES = {
     "double_descent": mistakes_double_descent.ALTERNATIVES,
+    "dynamic_pruning": mistakes_dynamic_pruning.ALTERNATIVES,
     "extreme_labels": alternatives_extreme_labels.ALTERNATIVES,
     "high_dimensional": mistakes_high_dimensional.ALTERNATIVES,
     "mixup": mistakes_mixup.ALTERNATIVES,

@@ -1,0 +1,24 @@
+"""The exercises on dynamic pruning, graded by nbgrader.
+
+The solutions themselves are run in this process elsewhere; here somebody is right in another way,
+and somebody makes the first likely mistake of each exercise.
+"""
+
+import pytest
+
+from tests.exercises import graded
+
+STEMS = ("other", "mistaken")
+
+
+@pytest.fixture(scope="module", params=["dynamic_pruning"])
+def rows(request, tmp_path_factory):
+    return graded.rows(request.param, tmp_path_factory.mktemp("graded"), STEMS)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_submission_gets_what_its_answers_earn(stem, rows):
+    assert float(rows[stem]["score"]) == graded.POINTS[stem], rows[stem]
+    assert float(rows[stem]["max_score"]) == 33
+    assert rows[stem]["flag"] == ""
