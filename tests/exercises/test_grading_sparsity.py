@@ -11,7 +11,7 @@ from tests.exercises import graded
 STEMS = ("other", "mistaken")
 
 
-@pytest.fixture(scope="module", params=["moe_gating"])
+@pytest.fixture(scope="module", params=["moe_gating", "statistical_topk"])
 def rows(request, tmp_path_factory):
     return graded.rows(request.param, tmp_path_factory.mktemp("graded"), STEMS)
 
