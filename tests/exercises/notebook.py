@@ -1,6 +1,7 @@
 """Masters and student copies as the tests use them: cells by name, answers exchanged, run here."""
 
 import contextlib
+import importlib.util
 import io
 import linecache
 import os
@@ -112,13 +113,19 @@ class Session:
 _INTERPRETED: dict[str, ModuleType] = {}
 
 
+def skip_without_triton() -> None:
+    """Skip a test that runs kernels in Triton, where there is none."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+
+
 @contextlib.contextmanager
 def interpreted_triton() -> Iterator[None]:
     """Exchange a Triton that this process has loaded for one that interprets, for a while.
 
     Triton decides when it is imported, and this process may need its compiler elsewhere.
     """
-    pytest.importorskip("triton", reason="exercises in Triton run where it is installed")
+    skip_without_triton()
     outside = _without_triton()
     with mock.patch.dict(os.environ, TRITON_INTERPRET="1"):
         sys.modules.update(_INTERPRETED)
