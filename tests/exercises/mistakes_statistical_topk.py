@@ -286,6 +286,15 @@ HINTS = {
         ),
     },
     "answer-4": {
+        "nothing written": ("tl.program_id(0)", "Nothing is written"),
+        "below the mean": (
+            changed(KERNEL, "mean + quantile", "mean - quantile"),
+            "deviations *above* the mean",
+        ),
+        "an address in bytes": (
+            changed(KERNEL, "tl.program_id(0) * columns", "tl.program_id(0) * columns * 4"),
+            "begins at a wrong place",
+        ),
         "all programs on row 0": (
             changed(KERNEL, "x + start", "x").replace("u + start", "u"),
             "where does the row of a program begin",
