@@ -10,6 +10,7 @@ from tests.exercises import (
     mistakes_mixup,
     mistakes_moe_gating,
     mistakes_neural_collapse,
+    mistakes_statistical_topk,
 )
 
 HINTS = {
@@ -21,6 +22,7 @@ HINTS = {
     "mixup": mistakes_mixup.HINTS,
     "moe_gating": mistakes_moe_gating.HINTS,
     "neural_collapse": mistakes_neural_collapse.HINTS,
+    "statistical_topk": mistakes_statistical_topk.HINTS,
 }
 ALTERNATIVES = {
     "double_descent": mistakes_double_descent.ALTERNATIVES,
@@ -30,5 +32,6 @@ ALTERNATIVES = {
     "mixup": mistakes_mixup.ALTERNATIVES,
     "moe_gating": mistakes_moe_gating.ALTERNATIVES,
     "neural_collapse": mistakes_neural_collapse.ALTERNATIVES,
+    "statistical_topk": mistakes_statistical_topk.ALTERNATIVES,
 }
 ANSWERS = [(slug, answer) for slug, hints in HINTS.items() for answer in hints]

@@ -1,12 +1,20 @@
 """Masters and student copies as the tests use them: cells by name, answers exchanged, run here."""
 
 import contextlib
+import importlib.util
 import io
+import linecache
+import os
+import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import nbformat
+import pytest
 from nbformat import NotebookNode
 
 from book.tools import layout
@@ -88,7 +96,47 @@ class Session:
     def run(self, *names: str) -> str:
         """Run cells by name and return what they print."""
         said = io.StringIO()
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(said), self.surroundings():
             for name in names:
-                exec(compile(cell(self.notebook, name).source, name, "exec"), self.names)
+                source = cell(self.notebook, name).source
+                # As in a kernel, the source of a function can be found: Triton reads it.
+                linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+                exec(compile(source, name, "exec"), self.names)
         return said.getvalue()
+
+    def surroundings(self) -> contextlib.AbstractContextManager[None]:
+        """What a kernel of its own would give to a notebook that runs Triton's interpreter."""
+        asks = any("TRITON_INTERPRET" in one.source for one in self.notebook.cells)
+        return interpreted_triton() if asks else contextlib.nullcontext()
+
+
+_INTERPRETED: dict[str, ModuleType] = {}
+
+
+def skip_without_triton() -> None:
+    """Skip a test that runs kernels in Triton, where there is none."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+
+
+@contextlib.contextmanager
+def interpreted_triton() -> Iterator[None]:
+    """Exchange a Triton that this process has loaded for one that interprets, for a while.
+
+    Triton decides when it is imported, and this process may need its compiler elsewhere.
+    """
+    skip_without_triton()
+    outside = _without_triton()
+    with mock.patch.dict(os.environ, TRITON_INTERPRET="1"):
+        sys.modules.update(_INTERPRETED)
+        try:
+            yield
+        finally:
+            _INTERPRETED.update(_without_triton())
+            sys.modules.update(outside)
+
+
+def _without_triton() -> dict[str, ModuleType]:
+    """Take Triton's modules out of those that are loaded; what is compiled in C may be shared."""
+    names = [name for name in sys.modules if name.partition(".")[0] == "triton"]
+    return {name: sys.modules.pop(name) for name in names if not name.startswith("triton._C")}

@@ -7,12 +7,15 @@ and somebody makes the first likely mistake of each exercise.
 import pytest
 
 from tests.exercises import graded
+from tests.exercises.notebook import skip_without_triton
 
 STEMS = ("other", "mistaken")
 
 
-@pytest.fixture(scope="module", params=["moe_gating"])
+@pytest.fixture(scope="module", params=["moe_gating", "statistical_topk"])
 def rows(request, tmp_path_factory):
+    if request.param == "statistical_topk":
+        skip_without_triton()
     return graded.rows(request.param, tmp_path_factory.mktemp("graded"), STEMS)
 
 
