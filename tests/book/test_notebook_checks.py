@@ -96,6 +96,11 @@ BAD = [
     ("cell_ids_last", has("scratch", id="breaks"), "'breaks' stands twice"),
     ("cell_ids_last", has("scratch", id="0a1b2c3d"), "'0a1b2c3d' is random"),
     ("every_cell_has_run", has("scratch-checked", execution_count=None), "'scratch-checked'"),
+    (
+        "every_cell_has_run",
+        has("problem-shown", metadata={"tags": ["skip-execution"]}),
+        "'problem-shown' has the tag skip-execution and stores",
+    ),
     ("outputs_are_clean", prints("UserWarning: no", stream="stderr"), "stderr ('UserWarning"),
     (
         "outputs_are_clean",
