@@ -18,6 +18,7 @@ from l2s.sparsity.dynamic_pruning.flops import (
     conv_shapes,
     network_flops,
     predicted_flops,
+    predictor_flops,
 )
 from l2s.sparsity.dynamic_pruning.masks import (
     filter_response,
@@ -45,6 +46,7 @@ __all__ = [
     "mass_mask",
     "network_flops",
     "predicted_flops",
+    "predictor_flops",
     "random_mask",
     "skip_block",
     "skip_network",

@@ -165,21 +165,25 @@ def random_mask(
 
 @checks.typed
 def magnitude_mask(
-    weight: Float[Tensor, "filters channels height width"], share: float
+    weight: Float[Tensor, "filters channels height width"],
+    share: float,
+    *,
+    scale: Float[Tensor, " filters"] | None = None,
 ) -> Bool[Tensor, " filters"]:
     r"""Keep the filters whose weights are largest: static pruning, one mask for all inputs.
 
     .. math:: \text{keep the } \max(1, \operatorname{round}(qC)) \text{ filters with the largest }
-        \sum_{i, h, w} |w_{cihw}|
+        |\gamma_c| \sum_{i, h, w} |w_{cihw}|
 
     Of equal filters the lower index goes first.
 
     Args:
         weight: The convolution's weight, shape (filters, channels, height, width).
         share: q, the share of filters to keep, above 0 and at most 1.
+        scale: γ, what batch normalisation multiplies each filter by; None for 1.
 
     Raises:
-        ValueError: A share out of its range, no filter, or weights that are NaN or infinite.
+        ValueError: A share out of its range, no filter, or numbers that are NaN or infinite.
 
     Source: Li et al. (2017), li2017.
 
@@ -194,7 +198,11 @@ def magnitude_mask(
     filters = len(weight)
     checks.at_least("len(weight)", filters, 1, "A layer has one filter or more.")
     checks.finite("weight", weight)
-    order = weight.abs().sum(dim=(1, 2, 3)).argsort(descending=True, stable=True)
+    size = weight.detach().abs().sum(dim=(1, 2, 3))
+    if scale is not None:
+        checks.finite("scale", scale)
+        size = size * scale.detach().abs()
+    order = size.argsort(descending=True, stable=True)
     mask = torch.zeros(filters, dtype=torch.bool, device=weight.device)
     mask[order[: max(1, round(share * filters))]] = True
     return mask

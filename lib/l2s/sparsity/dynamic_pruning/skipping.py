@@ -69,10 +69,13 @@ def skip_block(
         filters = pair[conv.in_channels :].nonzero()[:, 0]
         if not len(filters):
             continue
-        weight = conv.weight[filters][:, columns] * scale[filters][:, None, None, None]
-        some = inputs[rows][:, columns]
-        maps = F.relu(F.conv2d(some, weight, shift[filters], conv.stride, padding))
-        made = made.index_put((rows[:, None], filters[None, :]), maps)
+        if len(columns):
+            weight = conv.weight[filters][:, columns] * scale[filters][:, None, None, None]
+            some = inputs[rows][:, columns]
+            maps = F.conv2d(some, weight, shift[filters], conv.stride, padding)
+        else:  # nothing enters: what normalisation makes of zeros
+            maps = shift[filters][None, :, None, None].expand(len(rows), -1, *size)
+        made = made.index_put((rows[:, None], filters[None, :]), F.relu(maps))
     return block.pooled(made)
 
 
