@@ -57,7 +57,7 @@ def conv_flops(
     Raises:
         ValueError: A shape below 1, groups that do not divide, or masks of other widths.
 
-    Source: elkerdawy2022, and its public code.
+    Source: elkerdawy2022 and its public code.
 
     >>> shape = ConvShape(channels=2, filters=4, height=8, width=8, taps=9)
     >>> conv_flops(shape)  # 8 · 8 · 9 · 2 · 4

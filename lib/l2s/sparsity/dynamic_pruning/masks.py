@@ -69,7 +69,7 @@ def mass_mask(
     Raises:
         ValueError: A number out of its range, or responses that are negative, NaN or infinite.
 
-    Source: elkerdawy2022, section 3.2, and its public code.
+    Source: elkerdawy2022 and its public code.
 
     >>> responses = torch.tensor([[5.0, 3.0, 1.0, 1.0]])  # shares .5, .3, .1, .1
     >>> mass_mask(responses, 0.8)

@@ -146,7 +146,7 @@ class DynamicNetwork(nn.Module):
     Raises:
         ValueError: No block, blocks that do not follow one another, or an option out of its range.
 
-    Source: elkerdawy2022, section 3; ``at_least``, ``positive_weight`` and ``match_shares`` are
+    Source: elkerdawy2022; ``at_least``, ``positive_weight`` and ``match_shares`` are
     ours.
 
     >>> blocks = [ConvBlock(1, 4), ConvBlock(4, 6, predictor=MaskPredictor(4, 6))]

@@ -30,7 +30,7 @@ class MaskPredictor(nn.Module):
     Raises:
         ValueError: A number below 1.
 
-    Source: elkerdawy2022, section 3.2, and its public code.
+    Source: elkerdawy2022 and its public code.
 
     >>> head = MaskPredictor(16, 32)
     >>> head(torch.randn(5, 16, 4, 4)).shape
@@ -104,7 +104,7 @@ def mask_loss(
     Raises:
         ValueError: A weight that is not positive, shapes that differ, or nothing to average.
 
-    Source: elkerdawy2022, equation 3; w is ours.
+    Source: elkerdawy2022; w is ours.
 
     >>> mask_loss(torch.zeros(1, 2), torch.tensor([[True, False]]))  # log 2
     tensor(0.6931)

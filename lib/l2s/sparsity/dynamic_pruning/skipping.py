@@ -36,7 +36,7 @@ def skip_block(
     Raises:
         ValueError: A block in training mode, one with groups, or masks of another shape.
 
-    Source: elkerdawy2022, section 3.2; the gathering is ours.
+    Source: elkerdawy2022; the gathering is ours.
 
     >>> block = ConvBlock(2, 3).eval()
     >>> inputs, kept = torch.randn(1, 2, 4, 4), torch.tensor([[True, False, True]])
