@@ -1,10 +1,11 @@
 """Statistical top-k and what is built on it: its calibration, Spark layers, and a small model.
 
-The operators themselves are in :mod:`l2s.kernels`; the chapter on statistical top-k derives all of
+The operators themselves are in ``l2s.kernels``; the chapter on statistical top-k derives all of
 it.
 """
 
 from l2s.sparsity.statistical_topk.calibration import (
+    Law,
     count_variance,
     gaussian_threshold,
     limiting_share,
@@ -18,6 +19,7 @@ __all__ = [
     "CausalAttention",
     "CharacterModel",
     "GatedFFN",
+    "Law",
     "SparkFFN",
     "attention_flops",
     "count_variance",
