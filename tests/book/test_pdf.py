@@ -174,7 +174,9 @@ def test_answers_are_printed_at_the_end_of_their_section(joined, texts):
     whole = "".join(texts)
     for answer in joined.select(".l2s-answer"):
         first = next((p for p in answer.select("p") if not p.select(".math, code")), None)
-        assert first is None or squeezed(first.get_text()) in whole
+        text = squeezed(first.get_text()) if first else ""
+        # A sheet may end within it, and its foot stands in between: at one of its ends at most.
+        assert text[:50] in whole or text[-50:] in whole
 
 
 PAGE = """<html><body><article class="bd-article"><section id="top"><h1>Top</h1>
