@@ -208,12 +208,13 @@ def test_memory_grows_with_batch_times_block():
         )
 
     peak(512)  # loads the code
-    small, large = peak(4096), peak(8192)
-    if math.isnan(large):
+    few, many = peak(4096), peak(16_384)
+    if math.isnan(many):
         pytest.skip("peak memory can be read on Linux only")
-    # Two blocks of 128 x 8192 numbers are 8 MiB, the whole matrix would be 256 MiB.
-    assert large < 16 * 2**20
-    assert large < 2.6 * small
+    # Two blocks of 128 x 16,384 numbers are 16 MiB, the whole matrix would be 1 GiB. The bounds
+    # leave room for what the process keeps beside them, which differs from call to call.
+    assert few < 16 * 2**20
+    assert many < 48 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_live_results_share_no_memory(function):
 
 def test_memory_is_that_of_the_gradient():
     pytest.importorskip("numba")
-    scores = normal(64, 50_000, dtype=torch.float32).requires_grad_()
+    scores = normal(64, 200_000, dtype=torch.float32).requires_grad_()
     positives = torch.arange(64)[:, None]
 
     def run():
