@@ -90,6 +90,7 @@ def test_dark_mode_is_chosen_and_stays_on_the_next_page(tab, address):
     dark = tab.evaluate(ground)
     assert dark != light
     follow(tab, tab.locator(".prev-next-area a.right-next"))
+    assert "setup" not in tab.url
     assert (tab.evaluate(theme), tab.evaluate(ground)) == ("dark", dark)
 
 
