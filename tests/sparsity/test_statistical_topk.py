@@ -39,6 +39,13 @@ def test_the_threshold_refuses_what_has_no_quantile(k):
         gaussian_threshold(normal(3, 50), k)
 
 
+def test_the_threshold_refuses_what_is_not_finite():
+    x = normal(3, 50)
+    x[1, 7] = math.nan
+    with pytest.raises(ValueError, match="`x`"):
+        gaussian_threshold(x, 5)
+
+
 def test_another_correction_is_refused():
     with pytest.raises(ValueError, match="`correction` is 2"):
         gaussian_threshold(normal(3, 50), 5, correction=2)

@@ -46,7 +46,7 @@ def gaussian_threshold(
         θ of each row.
 
     Raises:
-        ValueError: k outside 1 to n - 1; another correction.
+        ValueError: k outside 1 to n - 1; another correction; NaN or infinities in ``x``.
 
     Source: You et al. (2025), arXiv:2506.06644. The operator
     :func:`l2s.kernels.statistical_topk.statistical_topk` does this and what follows in one go.
@@ -57,8 +57,8 @@ def gaussian_threshold(
     """
     checks.in_range("k", k, 1, x.shape[-1] - 1)
     checks.one_of("correction", correction, (0, 1))
-    quantile = -_NORMAL.inv_cdf(k / x.shape[-1])
-    return x.mean(dim=-1) + quantile * x.std(dim=-1, correction=correction)
+    checks.finite("x", x)
+    return x.mean(dim=-1) + _quantile(k / x.shape[-1]) * x.std(dim=-1, correction=correction)
 
 
 @checks.typed

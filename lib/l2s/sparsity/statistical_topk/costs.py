@@ -40,7 +40,7 @@ def ffn_flops(
         return 6.0 * dim * width
     checks.in_range("part", part, 1, dim - 1)
     checks.in_range("active", active, 0, width)
-    return 2.0 * part * width + 2.0 * active * (2 * dim - part)
+    return _split(dim, width, part, active)
 
 
 @checks.typed
@@ -78,7 +78,12 @@ def attention_flops(
         return 4.0 * context * head_dim
     checks.in_range("part", part, 1, head_dim - 1)
     checks.in_range("chosen", chosen, 0, context)
-    return 2.0 * context * part + 2.0 * chosen * (2 * head_dim - part)
+    return _split(head_dim, context, part, chosen)
+
+
+def _split(dim: int, rows: int, part: int, used: float) -> float:
+    """Predict from some dimensions of all rows; read the others, and a value, of those used."""
+    return 2.0 * part * rows + 2.0 * used * ((dim - part) + dim)
 
 
 def _check_both(first: str, one: object, second: str, other: object) -> None:

@@ -24,11 +24,16 @@ class GatedFFN(nn.Module):
         dim: The dimension of a token.
         width: The number of neurons; 3 · dim · width weights.
 
+    Raises:
+        ValueError: A size below 1.
+
     Source: Shazeer (2020), arXiv:2002.05202.
     """
 
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
+        checks.at_least("dim", dim, 1, "Pass the dimension of a token.")
+        checks.at_least("width", width, 1, "Pass the number of neurons.")
         self.gate, self.keys = _rows(width, dim), _rows(width, dim)
         self.values = _rows(width, dim, scale=width**-0.5)
 
@@ -132,6 +137,8 @@ class CausalAttention(nn.Module):
         self, dim: int, heads: int, *, top_k: int | None = None, part: int | None = None
     ) -> None:
         super().__init__()
+        checks.at_least("dim", dim, 1, "Pass the dimension of a token.")
+        checks.at_least("heads", heads, 1, "Pass the number of heads.")
         if dim % heads or dim // heads % 4:
             raise ValueError(
                 f"`heads` is {heads}, but `dim` / `heads` must be a multiple of 4, and `dim` is "
@@ -165,7 +172,8 @@ class CausalAttention(nn.Module):
             behind = keys.shape[2] - query.shape[2]
             is_seen = None
             if query.shape[2] > 1:
-                is_seen = torch.ones(query.shape[2], keys.shape[2], dtype=torch.bool).tril(behind)
+                is_seen = query.new_ones(query.shape[2], keys.shape[2], dtype=torch.bool)
+                is_seen = is_seen.tril(behind)
             return functional.scaled_dot_product_attention(query, keys, values, attn_mask=is_seen)
         return topk_attention(
             query,
@@ -182,7 +190,7 @@ class CausalAttention(nn.Module):
         """Return how many keys each query attends to."""
         query, keys, _ = self.split(x)
         if self.top_k is None:
-            count = torch.arange(1, x.shape[1] + 1, dtype=x.dtype)
+            count = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device)
             return count.expand(*query.shape[:3])
         scores = query[..., : self.part] @ keys[..., : self.part].mT
         kept = topk_attention_mask(scores, top_k=self.top_k, is_causal=True)

@@ -68,6 +68,8 @@ class CharacterModel(nn.Module):
         exact: bool = False,
     ) -> None:
         super().__init__()
+        checks.at_least("symbols", symbols, 1, "Pass the number of characters.")
+        checks.at_least("layers", layers, 1, "Pass the number of layers.")
         self.embed = nn.Embedding(symbols, dim)
         self.blocks = nn.ModuleList(
             _Block(
@@ -113,7 +115,8 @@ class CharacterModel(nn.Module):
         return cast("list[_Block]", list(self.blocks))
 
     def cache(self, room: int) -> Cache:
-        """Return an empty cache for so many tokens."""
+        """Return an empty cache for so many tokens, 1 or more."""
+        checks.at_least("room", room, 1, "Pass how many tokens the cache is to hold.")
         shapes = [
             (1, block.attention.heads, room, block.attention.head_dim) for block in self._parts()
         ]
@@ -121,8 +124,9 @@ class CharacterModel(nn.Module):
         keys, values = ([like.new_zeros(shape) for shape in shapes] for _ in range(2))
         return Cache(keys, values)
 
+    @checks.typed
     @torch.no_grad()
-    def decode(self, token: Tensor, cache: Cache) -> Tensor:
+    def decode(self, token: Int[Tensor, "1"], cache: Cache) -> Float[Tensor, "1 symbols"]:
         """Return the logits after one more token, of shape (1,), whose keys join the cache.
 
         Spark layers read only the neurons that are active, and equal :meth:`forward`.
