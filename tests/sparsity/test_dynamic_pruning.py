@@ -260,3 +260,10 @@ class TestLoss:
             > 0
             > constant_logit(0.19, positive_weight=4.0)
         )
+
+
+def test_work_is_counted_where_the_masks_are():
+    shapes = (ConvShape(1, 4, 8, 8, 9), ConvShape(4, 2, 8, 8, 9))
+    mask = torch.ones(3, 4, dtype=torch.bool, device="meta")
+    assert network_flops(shapes, [mask, None]).device.type == "meta"
+    assert conv_flops(shapes[0], None, mask).device.type == "meta"

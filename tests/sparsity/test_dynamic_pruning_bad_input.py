@@ -85,6 +85,23 @@ def built(**options):
         (lambda: MaskPredictor(2, 2, grid=0), "`grid` is 0"),
         (lambda: MaskPredictor(2, 2)(torch.ones(1, 3, 4, 4)), "`inputs` has 3 channels.*takes 2"),
         (lambda: MaskPredictor(2, 2)(torch.ones(1, 2, 4)), "`inputs` has shape"),
+        (
+            lambda: MaskPredictor(2, 2)(torch.ones(1, 2, 0, 4)),
+            r"`inputs.shape\[2:\].numel\(\)` is 0",
+        ),
+        (lambda: mask_loss(ROW / 0, ROW > 0), "`logits` holds 2 values"),
+        (lambda: conv_shapes(network_of(), 1, 1), "`height` and `width` are 1 and 1"),
+        (lambda: network_of()(images_of(2).repeat(1, 2, 1, 1)), "`images` has 2 channels"),
+        (lambda: network_of()(images_of(2) / 0), "`images` holds"),
+        (lambda: skip_network(network_of().eval(), images_of(2) / 0), "`images` holds"),
+        (
+            lambda: skip_network(network_of().eval(), images_of(2).repeat(1, 2, 1, 1)),
+            "`images` has 2 channels",
+        ),
+        (
+            lambda: skip_block(ConvBlock(2, 4).eval(), torch.ones(3, 3, 3, 3), None, None),
+            "`inputs` has 3 channels, but the block takes 2",
+        ),
         (lambda: ConvBlock(0, 2), "`channels` is 0"),
         (lambda: ConvBlock(2, 2, kernel=2), "`kernel` is 2, but must be odd"),
         (lambda: ConvBlock(4, 6, groups=4), "`filters` is 6, which 4 groups"),

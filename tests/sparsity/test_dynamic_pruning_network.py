@@ -171,7 +171,10 @@ class TestSkipping:
         torch.testing.assert_close(skip_block(block, inputs, None, None), block(inputs))
 
     def test_no_sample(self):
-        assert skip_network(network_of().eval(), images_of(0)).outputs.shape == (0, 3)
+        network = network_of().eval()
+        for made in (network(images_of(0)), skip_network(network, images_of(0))):
+            assert made.outputs.shape == (0, 3)
+            assert made.loss == 0
 
 
 class TestMatching:
@@ -254,13 +257,26 @@ def test_it_trains():
     labels = images.mean((1, 2, 3)).argsort().argsort() // 20
     network = network_of(match_shares=True, mass=0.9)
     adam = torch.optim.Adam(network.parameters(), lr=0.05)
+    first = None
     for _ in range(120):
         adam.zero_grad()
         made = network(images)
         loss = F.cross_entropy(made.outputs, labels)
         (loss + made.loss).backward()
         adam.step()
+        first = made.loss.item() if first is None else first
     assert loss < 0.5
+    assert made.loss < 0.8 * first  # the heads learn, too
+    for mask, target in zip(made.masks[1:], made.targets[1:], strict=True):
+        assert not target.all()
+        share = target.double().mean().item()
+        assert abs(mask.double().mean().item() - share) < 0.1
+
+
+def test_half_precision_matches_shares():
+    network = network_of(match_shares=True).bfloat16()
+    mask, target = (each[1] for each in network(images_of(40).bfloat16())[2:])
+    assert abs(mask.double().mean() - target.double().mean()) < 0.1
 
 
 def test_blocks_without_heads_have_no_targets():

@@ -67,8 +67,9 @@ def conv_flops(
     tensor([2304.,  576.], dtype=torch.float64)
     """
     _check_shape(shape)
-    into = _in_groups("inputs", inputs, shape.channels, shape.groups)
-    out = _in_groups("outputs", outputs, shape.filters, shape.groups)
+    device = next((mask.device for mask in (inputs, outputs) if mask is not None), None)
+    into = _in_groups("inputs", inputs, shape.channels, shape.groups, device)
+    out = _in_groups("outputs", outputs, shape.filters, shape.groups, device)
     return shape.height * shape.width * shape.taps * (into * out).sum(dim=-1)
 
 
@@ -110,7 +111,7 @@ def network_flops(
             raise TypeError(
                 f"`masks[{place}]` has dtype {mask.dtype}, but must be boolean. Pass mask.bool()."
             )
-        total = total + conv_flops(shape, before, mask).to(total.device)
+        total = total + conv_flops(shape, before, mask)
         before = mask
     return total
 
@@ -181,7 +182,13 @@ def conv_shapes(network: DynamicNetwork, height: int, width: int) -> tuple[ConvS
             found.append(
                 ConvShape(conv.in_channels, conv.out_channels, tall, wide, taps, conv.groups)
             )
-            maps = block.pooled(made)
+            try:
+                maps = block.pooled(made)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"`height` and `width` are {height} and {width}, which the network's pooling "
+                    f"cannot take. Pass larger ones. ({error})"
+                ) from error
     return tuple(found)
 
 
@@ -203,10 +210,12 @@ def predictor_flops(network: DynamicNetwork) -> int:
     return sum(head.weight.numel() for head in heads if head is not None)
 
 
-def _in_groups(name: str, mask: Tensor | None, width: int, groups: int) -> Tensor:
+def _in_groups(
+    name: str, mask: Tensor | None, width: int, groups: int, device: torch.device | None
+) -> Tensor:
     """Count the channels of each group that are not masked, as float64."""
     if mask is None:
-        return torch.full((groups,), width // groups, dtype=torch.float64)
+        return torch.full((groups,), width // groups, dtype=torch.float64, device=device)
     if mask.shape[-1] != width:
         raise ValueError(
             f"`{name}` has shape {tuple(mask.shape)}, but the convolution has {width} of them. "

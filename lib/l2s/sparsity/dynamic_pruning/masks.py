@@ -159,7 +159,8 @@ def random_mask(
             f"`kept` holds numbers from {int(kept.min())} to {int(kept.max())}, but must lie "
             f"between 0 and `filters`, {filters}. Keep no more filters than there are."
         )
-    drawn = torch.rand(len(kept), filters, generator=generator).to(kept.device)
+    device = kept.device if generator is None else generator.device
+    drawn = torch.rand(len(kept), filters, generator=generator, device=device).to(kept.device)
     return drawn.argsort(dim=1).argsort(dim=1) < kept[:, None]
 
 

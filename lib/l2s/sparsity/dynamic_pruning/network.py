@@ -108,13 +108,27 @@ class ConvBlock(nn.Module):
         made: Tensor = self.pool(maps)
         return made
 
-    def mask(self, logits: Tensor, at_least: int) -> Tensor:
-        """Return the mask that logits stand for: those above the offset, and the largest."""
-        kept = logits > self.offset
+    def mask(self, logits: Tensor, at_least: int, threshold: Tensor | None = None) -> Tensor:
+        """Return the mask that logits stand for: those above the threshold, and the largest.
+
+        Without a threshold it is the block's offset.
+        """
+        kept = logits > (self.offset if threshold is None else threshold)
         if at_least:
             best = logits.argsort(dim=1, descending=True, stable=True)[:, :at_least]
             kept = kept.scatter(1, best, True)
         return kept
+
+
+def check_images(network: "DynamicNetwork", images: Tensor) -> None:
+    """Refuse images that the network cannot take, or that would become NaN."""
+    channels = network.blocks[0].conv.in_channels
+    if images.shape[1] != channels:
+        raise ValueError(
+            f"`images` has {images.shape[1]} channels, but the network takes {channels}. "
+            f"Pass shape (samples, {channels}, height, width)."
+        )
+    checks.finite("images", images)
 
 
 class DynamicNetwork(nn.Module):
@@ -138,7 +152,8 @@ class DynamicNetwork(nn.Module):
         at_least: How many filters each input keeps in any case, in targets and in predictions. The
             public code has 0.
         positive_weight: As in :func:`mask_loss`; or "balanced" for :math:`(1 - q) / q` with the
-            share q of the layer's targets in the batch, so that kept and dropped count the same.
+            share q of the layer's targets in the batch, so that kept and dropped count the same
+            (1 where all or none are kept).
         match_shares: Move each layer's threshold on the logits so that as large a share is
             predicted as the targets have: in training to the batch's own, and along with it the
             running one that evaluation uses.
@@ -206,8 +221,10 @@ class DynamicNetwork(nn.Module):
 
         Raises:
             TypeError: A mask that is not boolean.
-            ValueError: An unknown name, or masks that do not fit the blocks.
+            ValueError: An unknown name, masks that do not fit the blocks, images with
+                another number of channels, or with NaN or infinities.
         """
+        check_images(self, images)
         self._check_masks(masks, len(images))
         maps, loss = images, images.new_zeros(())
         executed: list[Tensor | None] = []
@@ -224,8 +241,9 @@ class DynamicNetwork(nn.Module):
                 mask = target
             elif masks == "predicted" and target is not None:
                 logits = block.predictor(maps.detach() if self.mode == "decoupled" else maps)
-                weight = self._weight(target)
-                loss = loss + mask_loss(logits, target, positive_weight=weight)
+                if len(images):
+                    weight = self._weight(target)
+                    loss = loss + mask_loss(logits, target, positive_weight=weight)
                 if self.match_shares and self.training:
                     mask = self._matched(block, logits.detach(), target)
                 else:
@@ -256,13 +274,10 @@ class DynamicNetwork(nn.Module):
 
     def _matched(self, block: ConvBlock, logits: Tensor, target: Tensor) -> Tensor:
         """Mask a batch at the threshold that keeps the targets' share, and remember it."""
-        threshold = logits.quantile(1 - target.double().mean().to(logits.dtype))
+        wide = logits.float()  # quantiles are not there for half precision
+        threshold = wide.quantile(1 - target.float().mean()).to(logits.dtype)
         block.offset += 0.1 * (threshold - block.offset)
-        kept = logits > threshold
-        if self.at_least:
-            best = logits.argsort(dim=1, descending=True, stable=True)[:, : self.at_least]
-            kept = kept.scatter(1, best, True)
-        return kept
+        return block.mask(logits, self.at_least, threshold)
 
     def _check_masks(self, masks: str | Sequence[Tensor | None], samples: int) -> None:
         if isinstance(masks, str):

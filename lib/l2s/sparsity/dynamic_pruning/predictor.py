@@ -55,7 +55,8 @@ class MaskPredictor(nn.Module):
         checks.at_least("grid", grid, 1, "Pool to one cell or more.")
         self.channels, self.grid, self.softmax = channels, grid, softmax
         width = channels * grid**2
-        drawn = torch.rand(filters, width, 1, 1, generator=generator) * 2 - 1
+        device = None if generator is None else generator.device
+        drawn = torch.rand(filters, width, 1, 1, generator=generator, device=device) * 2 - 1
         self.weight = nn.Parameter(drawn / width**0.5)
         self.bias = nn.Parameter(torch.zeros(filters))
 
@@ -69,13 +70,14 @@ class MaskPredictor(nn.Module):
             inputs: x, shape (samples, channels, height, width).
 
         Raises:
-            ValueError: Other than four axes, or another number of channels.
+            ValueError: Other than four axes, another number of channels, or maps without a place.
         """
         if inputs.shape[1] != self.channels:
             raise ValueError(
                 f"`inputs` has {inputs.shape[1]} channels, but this predictor takes "
                 f"{self.channels}. Pass what enters the layer that it stands before."
             )
+        checks.at_least("inputs.shape[2:].numel()", inputs.shape[2:].numel(), 1, "Pass whole maps.")
         pooled = F.adaptive_avg_pool2d(inputs, self.grid)
         if self.softmax:
             pooled = pooled.softmax(dim=1)
@@ -102,7 +104,8 @@ def mask_loss(
             that is not. The paper has 1; :func:`constant_logit` says what it moves.
 
     Raises:
-        ValueError: A weight that is not positive, shapes that differ, or nothing to average.
+        ValueError: A weight that is not positive, shapes that differ, nothing to average, or NaN
+            or infinite logits.
 
     Source: elkerdawy2022; w is ours.
 
@@ -111,6 +114,7 @@ def mask_loss(
     """
     checks.positive("positive_weight", positive_weight)
     checks.at_least("logits.numel()", logits.numel(), 1, "Pass one sample or more.")
+    checks.finite("logits", logits)
     weight = logits.new_tensor(positive_weight)
     return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), pos_weight=weight)
 

@@ -8,7 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from l2s import checks
-from l2s.sparsity.dynamic_pruning.network import ConvBlock, DynamicNetwork, Pruned
+from l2s.sparsity.dynamic_pruning.network import (
+    ConvBlock,
+    DynamicNetwork,
+    Pruned,
+    check_images,
+)
 
 
 @checks.typed
@@ -34,7 +39,8 @@ def skip_block(
         What ``block.pooled(block.maps(inputs) * kept)`` would be, to rounding.
 
     Raises:
-        ValueError: A block in training mode, one with groups, or masks of another shape.
+        ValueError: A block in training mode, one with groups, inputs of another number of
+            channels, or masks of another shape.
 
     Source: elkerdawy2022; the gathering is ours.
 
@@ -44,6 +50,11 @@ def skip_block(
     tensor(0., grad_fn=<MaxBackward1>)
     """
     _check_block(block)
+    if inputs.shape[1] != block.conv.in_channels:
+        raise ValueError(
+            f"`inputs` has {inputs.shape[1]} channels, but the block takes "
+            f"{block.conv.in_channels}. Pass what enters the layer."
+        )
     conv, norm, samples = block.conv, block.norm, len(inputs)
     scale = norm.weight / (cast("Tensor", norm.running_var) + norm.eps).sqrt()
     shift = norm.bias - cast("Tensor", norm.running_mean) * scale
@@ -55,12 +66,7 @@ def skip_block(
     _check_width("into", into, conv.in_channels)
     _check_width("kept", kept, conv.out_channels)
     padding = cast("tuple[int, int]", conv.padding)
-    size = [
-        (length + 2 * pad - taps) // step + 1
-        for length, pad, taps, step in zip(
-            inputs.shape[2:], padding, conv.kernel_size, conv.stride, strict=True
-        )
-    ]
+    size = inputs.shape[2:]  # a block's maps keep their size
     made = inputs.new_zeros(samples, conv.out_channels, *size)
     pairs, place = torch.cat([into, kept], dim=1).unique(dim=0, return_inverse=True)
     for number, pair in enumerate(pairs):
@@ -72,10 +78,10 @@ def skip_block(
         if len(columns):
             weight = conv.weight[filters][:, columns] * scale[filters][:, None, None, None]
             some = inputs[rows][:, columns]
-            maps = F.conv2d(some, weight, shift[filters], conv.stride, padding)
+            maps = F.conv2d(some, weight, shift[filters], 1, padding)
         else:  # nothing enters: what normalisation makes of zeros
             maps = shift[filters][None, :, None, None].expand(len(rows), -1, *size)
-        made = made.index_put((rows[:, None], filters[None, :]), F.relu(maps))
+        made[rows[:, None], filters] = F.relu(maps)
     return block.pooled(made)
 
 
@@ -94,7 +100,7 @@ def skip_network(
         images: Shape (samples, channels, height, width).
 
     Raises:
-        ValueError: A network in training mode, or with groups.
+        ValueError: A network in training mode, or with groups; images as in the network's forward.
 
     >>> from l2s.sparsity.dynamic_pruning import MaskPredictor
     >>> blocks = [ConvBlock(1, 4), ConvBlock(4, 6, predictor=MaskPredictor(4, 6))]
@@ -103,6 +109,7 @@ def skip_network(
     >>> skipped, masked = skip_network(network, images), network(images)
     >>> torch.testing.assert_close(skipped.outputs, masked.outputs)
     """
+    check_images(network, images)
     maps, into = images, None
     masks: list[Tensor | None] = []
     for block in network.blocks:
