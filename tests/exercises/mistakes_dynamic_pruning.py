@@ -29,6 +29,26 @@ for inner, outer in blocks:
     stream = outer if after else stream | outer
 """
 TOTAL = "return pairs * kernel**2 * area"
+HEARD = (
+    "heard = {0}.reshape(len({0}), groups, -1).any(dim=2)"
+    ".repeat_interleave({1}.shape[1] // groups, dim=1)\n"
+)
+UNREAD = f"""
+streams, wanted, pairs = [stream], torch.ones_like(stream), 0
+for _, outer in blocks:
+    streams.append(outer if after else streams[-1] | outer)
+
+def count(reads, writes):
+    parts = [one.reshape(len(one), groups, -1).sum(dim=2) for one in (reads, writes)]
+    return (parts[0] * parts[1]).sum(dim=1)
+
+for before, (inner, outer) in reversed(list(zip(streams, blocks))):
+    passed = wanted & outer if after else wanted
+    outer = outer & wanted
+    {HEARD.format("outer", "inner")}    inner = inner & heard
+    pairs = pairs + count(before, inner) + count(inner, outer)
+    {HEARD.format("inner", "outer")}    wanted = passed | heard
+"""
 EVENLY = "return reads.sum(dim=1) * writes.sum(dim=1) / groups\n"
 VOTES = """
 side = torch.where(kept, -1.0, 1.0).double()
@@ -118,6 +138,30 @@ HINTS = {
             return 1 - (first * share + (layers - 1) * pair) / dense
             """,
             "no absolute value",
+        ),
+        "a correlation that is squared": (
+            f"""
+            {PAIR.strip().splitlines()[1]}
+            pair = share**2 + (correlation * deviation) ** 2
+            return 1 - (first * share + (layers - 1) * pair) / dense
+            """,
+            "both deviations, once",
+        ),
+        "a variance and a covariance": (
+            f"""
+            {PAIR.strip().splitlines()[1]}
+            pair = share**2 + deviation**2 * (1 + correlation)
+            return 1 - (first * share + (layers - 1) * pair) / dense
+            """,
+            "both deviations, once",
+        ),
+        "a dense first layer like the others": (
+            f"{PAIR}return 1 - (first * share + (layers - 1) * pair) / layers",
+            "Below the line the first layer costs f",
+        ),
+        "a first layer that reads a share": (
+            f"{PAIR}return 1 - (first * share**2 + (layers - 1) * pair) / dense",
+            "S_0 = 1",
         ),
     },
     "answer-2": {
@@ -210,6 +254,59 @@ HINTS = {
             KEPT.replace("held.sum(", "(1e-8 + held).sum(") + BACK,
             "Only shares count",
         ),
+        "a sum with a floor": (
+            KEPT.replace("keepdim=True)", "keepdim=True).clamp(min=1e-12)") + BACK,
+            "Only shares count",
+        ),
+        "the chapter's room for rounding": (
+            KEPT.replace("1e-9", "1e-5") + BACK,
+            "r - 1e-9 must be reached",
+        ),
+        "too much room for rounding": (
+            KEPT.replace("1e-9", "1e-7") + BACK,
+            "r - 1e-9 must be reached",
+        ),
+        "a set that goes past r": (
+            f"""
+            {SORTED}
+            kept = summed - held <= mass[:, None] * held.sum(dim=1, keepdim=True)
+            {BACK}
+            """.replace("\n            ", "\n"),
+            "no further filter is needed",
+        ),
+        "all of a dead input": (
+            KEPT.replace("< goal", "< goal.where(goal > 0, 1.0)") + BACK,
+            "it alone",
+        ),
+        "lists": (
+            """
+            rows = []
+            for row, share in zip(response.tolist(), mass.tolist()):
+                order = sorted(range(len(row)), key=lambda at: -row[at])
+                held, kept = 0.0, [False] * len(row)
+                for count, at in enumerate(order):
+                    if count == 0 or held < (share - 1e-9) * sum(row):
+                        kept[at] = True
+                    held += row[at]
+                rows.append(kept)
+            return torch.tensor(rows)
+            """,
+            "Is there a loop over inputs",
+        ),
+        "numbers, one by one": (
+            """
+            kept = torch.zeros(response.shape, dtype=torch.bool)
+            for row in range(len(response)):
+                order = response[row].argsort(descending=True, stable=True)
+                held, goal = 0.0, (mass[row].item() - 1e-9) * response[row].sum().item()
+                for count, at in enumerate(order):
+                    if count == 0 or held < goal:
+                        kept[row, at] = True
+                    held += response[row, at].item()
+            return kept
+            """,
+            "Is there a loop over inputs",
+        ),
     },
     "answer-3": {
         "a kernel that is a line": (
@@ -278,6 +375,30 @@ HINTS = {
             COUNT.replace("    stream = outer if after else stream | outer\n", "") + TOTAL,
             "what the first one left",
         ),
+        "only what somebody reads at last": (
+            UNREAD + TOTAL,
+            "look no further than its own block",
+        ),
+        "a stream without biases": (
+            COUNT.replace(
+                "    stream = outer if after else stream | outer\n",
+                f"    {HEARD.format('inner', 'outer')}"
+                "    new = outer & heard\n"
+                "    stream = outer & (stream | new) if after else stream | new\n",
+            )
+            + TOTAL,
+            "It has a bias",
+        ),
+        "inner filters without biases": (
+            COUNT.replace(
+                "count(inner, outer)\n",
+                "count(inner & heard, outer)\n",
+            ).replace(
+                "    pairs = pairs +", f"    {HEARD.format('stream', 'inner')}    pairs = pairs +"
+            )
+            + TOTAL,
+            "It has a bias",
+        ),
         "always after": (
             COUNT.replace("outer if after else stream | outer", "outer") + TOTAL,
             "leaves in the stream what was there",
@@ -330,6 +451,10 @@ HINTS = {
                 "votes = torch.where(kept, ratio, 1.0) / logits.numel()"
             ),
             "both groups need a mean",
+        ),
+        "the chapter's weight": (
+            voted("votes = torch.where(kept, (~kept).sum() / kept.sum(), 1.0) / logits.numel()"),
+            "the chapter's weight for a whole layer",
         ),
         "a wrong sign": (
             VOTES.replace("-1.0, 1.0", "1.0, -1.0") + VALUE + PULL,
@@ -411,7 +536,39 @@ HINTS = {
             value = (F.softplus(u) / group).sum() / 2 / logits.shape[1]
             return value, torch.autograd.grad(value, leaf)[0]
             """,
-            "derive it by hand",
+            "autograd and torch.func do not count",
+        ),
+        "autograd, switched on": (
+            """
+            with torch.inference_mode(False), torch.enable_grad():
+                leaf = logits.clone().requires_grad_()
+                group = torch.where(kept, kept.sum(dim=0), (~kept).sum(dim=0)).clone()
+                u = torch.where(kept.clone(), -leaf, leaf)
+                value = (F.softplus(u) / group).sum() / 2 / logits.shape[1]
+                value.backward()
+            return value.detach(), leaf.grad
+            """,
+            "autograd and torch.func do not count",
+        ),
+        "a gradient from torch.func": (
+            """
+            def value(z):
+                group = torch.where(kept, kept.sum(dim=0), (~kept).sum(dim=0))
+                return (F.softplus(torch.where(kept, -z, z)) / group).sum() / 2 / z.shape[1]
+
+            return tuple(reversed(torch.func.grad_and_value(value)(logits)))
+            """,
+            "autograd and torch.func do not count",
+        ),
+        "forward mode": (
+            """
+            def value(z):
+                group = torch.where(kept, kept.sum(dim=0), (~kept).sum(dim=0))
+                return (F.softplus(torch.where(kept, -z, z)) / group).sum() / 2 / z.shape[1]
+
+            return value(logits), torch.func.jacfwd(value)(logits)
+            """,
+            "autograd and torch.func do not count",
         ),
         "a value alone": (
             f"{VOTES}return (votes * F.softplus(u)).sum()",
