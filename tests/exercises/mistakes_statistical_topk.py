@@ -4,6 +4,8 @@ Each is the body of the answer's function; ``HINTS[cell][name] = (body, words of
 ``ALTERNATIVES[cell][name]`` is a body that is right in another way than the solution.
 """
 
+import textwrap
+
 MOMENTS = """
 first = alive * mean
 second = alive * (deviation**2 + mean**2)
@@ -68,12 +70,30 @@ for block in range(BLOCKS):
     tl.store(out + start + place, tl.where(is_kept, (number - theta) * second, 0.0), inside)
 """
 KERNEL = MEAN + SQUARES + WRITE
+ONE_BLOCK = """
+start, place = tl.program_id(0) * columns, tl.arange(0, BLOCK)
+first = tl.load(x + start + place, place < columns, other=0.0)
+seen = tl.minimum(columns, BLOCK)
+mean = tl.sum(first) / seen
+gap = tl.where(place < columns, first - mean, 0.0)
+theta = mean + quantile * tl.sqrt(tl.sum(gap * gap) / (seen - 1))
+"""
 
 
 def changed(body: str, old: str, new: str) -> str:
     """Return a body with one part exchanged, which must be there."""
     assert old in body, old
     return body.replace(old, new)
+
+
+def varied_1(variance: str) -> str:
+    """Return the answer to exercise 1 with another variance."""
+    return changed(MOMENTS, "second - first**2", variance) + PASSING
+
+
+def bent_2(old: str, new: str) -> str:
+    """Return the answer to exercise 2 with one part of the series exchanged."""
+    return POWERS + changed(BENT, old, new) + EQUAL
 
 
 HINTS = {
@@ -123,6 +143,49 @@ HINTS = {
             "not *larger* than",
         ),
         "no bias": ("return share", "what a normal row gives"),
+        "the dead always pass": (
+            MOMENTS + changed(PASSING, " * (theta < 0)", ""),
+            "The dead pass only if",
+        ),
+        "the living and the dead exchanged": (
+            MOMENTS
+            + changed(PASSING, "alive * (1", "(1 - alive) * (1").replace(
+                "+ (1 - alive)", "+ alive"
+            ),
+            "The weights are swapped",
+        ),
+        "as many dead as alive": (
+            MOMENTS + changed(PASSING, "+ (1 - alive)", "+ alive"),
+            "The dead are a share of 1 - w",
+        ),
+        "the weights exchanged in the variance": (
+            varied_1("(1 - alive) * deviation**2 + alive * (1 - alive) * mean**2"),
+            "The weights are swapped",
+        ),
+        "the square of the share in the variance": (
+            varied_1("alive**2 * deviation**2 + alive * (1 - alive) * mean**2"),
+            "not with its square",
+        ),
+        "a deviation of all": (
+            varied_1("deviation**2 + alive * (1 - alive) * mean**2"),
+            "Only the living have a deviation",
+        ),
+        "a distance where all are dead": (
+            varied_1("alive * deviation**2 + (1 - alive) * mean**2"),
+            "nor where all are dead",
+        ),
+        "the mean of the living in the variance": (
+            varied_1("second - mean**2"),
+            "is that of the whole row",
+        ),
+        "a complex deviation": (
+            changed(MOMENTS, "math.sqrt(second - first**2)", "(second - mean**2) ** 0.5") + PASSING,
+            "is that of the whole row",
+        ),
+        "the mean of the living in both": (
+            changed(MOMENTS, "first = alive * mean", "first = mean") + PASSING,
+            "is that of the whole row",
+        ),
     },
     "answer-2": {
         "the plain threshold": (
@@ -154,6 +217,56 @@ HINTS = {
                 POWERS,
                 "g1, g2 = t.pow(3).mean(dim=1)",
                 "w = x - x.mean()\ng1, g2 = w.pow(3).mean() / w.square().mean() ** 1.5",
+            )
+            + BENT
+            + EQUAL,
+            "along which dimension",
+        ),
+        "kurtosis turned around": (
+            bent_2("+ (z**3", "- (z**3"),
+            "sign of the kurtosis",
+        ),
+        "another factor of the kurtosis": (
+            bent_2("z**3 - 3 * z", "z**3 + 3 * z"),
+            "The factor of g2 is",
+        ),
+        "another factor of the last term": (
+            bent_2("2 * z**3 - 5 * z", "2 * z**3 + 5 * z"),
+            "The factor of g2 is",
+        ),
+        "factors exchanged": (
+            bent_2("z**3 - 3 * z", "z**3 - 5 * z").replace("2 * z**3 - 5 * z", "2 * z**3 - 3 * z"),
+            "The factor of g2 is",
+        ),
+        "a skewness that is not squared": (
+            bent_2("g1**2", "g1"),
+            "the *square* of the skewness",
+        ),
+        "no deviation": (
+            POWERS + BENT + changed(EQUAL, "bent * s", "bent"),
+            "where is s",
+        ),
+        "sums over n - 1": (
+            changed(
+                POWERS,
+                "t.pow(3).mean(dim=1), t.pow(4).mean(dim=1) - 3",
+                "t.pow(3).sum(dim=1) / (n - 1), t.pow(4).sum(dim=1) / (n - 1) - 3",
+            )
+            + BENT
+            + EQUAL,
+            "each is a mean over the row",
+        ),
+        "the mean of all moments": (
+            changed(POWERS, "g1, g2 = t.pow(3).mean(dim=1)", "g1, g2 = t.pow(3).mean()")
+            + BENT
+            + EQUAL,
+            "along which dimension",
+        ),
+        "both moments of all": (
+            changed(
+                POWERS,
+                "t.pow(3).mean(dim=1), t.pow(4).mean(dim=1) - 3",
+                "t.pow(3).mean(), t.pow(4).mean() - 3",
             )
             + BENT
             + EQUAL,
@@ -273,6 +386,81 @@ HINTS = {
             changed(ROUNDED, "pull * c - by", "c - by"),
             "Where is the pull",
         ),
+        "no pull in any part": (
+            changed(ROUNDED, "pull * c - by", "c - by")
+            .replace("(pull * c).sum", "c.sum")
+            .replace("(pull * c**2).sum", "(c**2).sum"),
+            "Where is the pull",
+        ),
+        "no pull in both sums": (
+            changed(ROUNDED, "(pull * c).sum", "c.sum").replace("(pull * c**2)", "(c**2)"),
+            "Where is the pull",
+        ),
+        "no pull in what moves the threshold": (
+            changed(ROUNDED, "(pull * c).sum", "c.sum"),
+            "Where is the pull",
+        ),
+        "no pull in what moves the width": (
+            changed(ROUNDED, "(pull * c**2)", "(c**2)"),
+            "Where is the pull",
+        ),
+        "a threshold with the wrong sign": (
+            changed(ROUNDED, "- by_theta", "+ by_theta"),
+            "sign of what comes through theta",
+        ),
+        "a width that counts twice": (
+            changed(ROUNDED, "keepdim=True) / 2\n", "keepdim=True)\n"),
+            "a factor of one half is missing",
+        ),
+        "no omega": (
+            changed(ROUNDED, "by_eta * width", "by_eta"),
+            "where is omega",
+        ),
+        "the quantile of p": (
+            changed(ROUNDED, "1 - k", "k"),
+            "belongs to 1 - p",
+        ),
+        "a parabola on both sides": (
+            changed(ROUNDED, "u.clamp(min=0) ** 2", "u**2"),
+            "Below the threshold y is 0",
+        ),
+        "the gradient first": (
+            changed(
+                ROUNDED, BOTH, "return torch.where(flat, 0.0, slope), torch.where(flat, 0.0, y)"
+            ),
+            "got the gradient first",
+        ),
+        "y alone": (
+            changed(ROUNDED, BOTH, "return torch.where(flat, 0.0, y)"),
+            "Return y and the gradient",
+        ),
+        "the pull changed in place": (
+            changed(ROUNDED, BOTH, f"pull *= c\n{BOTH}"),
+            "changes its argument",
+        ),
+        "torch.func": (
+            f"""
+def corner(x):
+{textwrap.indent(CORNER + PIECES, "    ")}
+    return y
+
+y, back = torch.func.vjp(corner, x)
+return y, back(pull)[0]
+            """,
+            "torch was asked for one",
+        ),
+        "an absolute guard": (
+            changed(ROUNDED, "(x == x[:, :1]).all(dim=1, keepdim=True)", "s < 1e-9"),
+            "An absolute guard",
+        ),
+        "a guard that is added": (
+            changed(ROUNDED, "torch.where(flat, 1.0, s)", "s + 1e-12"),
+            "An absolute guard",
+        ),
+        "a deviation of exactly 0": (
+            changed(ROUNDED, "(x == x[:, :1]).all(dim=1, keepdim=True)", "s == 0"),
+            "rounding can leave a deviation of 1e-17",
+        ),
         "autograd": (
             f"x = x.clone().requires_grad_()\n{CORNER}{PIECES}"
             "(slope,) = torch.autograd.grad((y * pull).sum(), x)\nreturn y, slope",
@@ -299,6 +487,62 @@ HINTS = {
             changed(KERNEL, "x + start", "x").replace("u + start", "u"),
             "where does the row of a program begin",
         ),
+        "no program knows its row": (
+            changed(KERNEL, "tl.program_id(0) * columns", "0"),
+            "Only row 0 is written",
+        ),
+        "all programs write to row 0": (
+            changed(KERNEL, "out + start", "out"),
+            "Only row 0 is written",
+        ),
+        "one block written": (
+            MEAN + SQUARES + changed(WRITE, "range(BLOCKS)", "range(1)"),
+            "loop over range(BLOCKS)",
+        ),
+        "one block seen and written": (
+            KERNEL.replace("range(BLOCKS)", "range(1)"),
+            "loop over range(BLOCKS)",
+        ),
+        "one block, with a mean of its own": (
+            ONE_BLOCK + changed(WRITE, "range(BLOCKS)", "range(1)"),
+            "loop over range(BLOCKS)",
+        ),
+        "sums of one block": (
+            (MEAN + SQUARES).replace("range(BLOCKS)", "range(1)") + WRITE,
+            "the first block only",
+        ),
+        "written only where x passes": (
+            changed(KERNEL, "0.0), inside)", "0.0), is_kept)"),
+            "0 must be written where nothing passes",
+        ),
+        "u read in the whole row, then masked": (
+            changed(
+                KERNEL,
+                "tl.load(u + start + place, is_kept, other=0.0)",
+                "tl.where(is_kept, tl.load(u + start + place, inside, other=0.0), 0.0)",
+            ),
+            "tl.where after a load is too late",
+        ),
+        "x read without a mask": (
+            changed(
+                KERNEL,
+                "number = tl.load(x + start + place, inside, other=0.0)",
+                "number = tl.load(x + start + place)",
+            ),
+            "A load without a mask",
+        ),
+        "u read without a mask": (
+            changed(
+                KERNEL,
+                "tl.load(u + start + place, is_kept, other=0.0)",
+                "tl.load(u + start + place)",
+            ),
+            "A load without a mask",
+        ),
+        "written to x": (
+            changed(KERNEL, "tl.store(out", "tl.store(x"),
+            "Write to out only",
+        ),
         "u of row 0": (
             changed(KERNEL, "u + start", "u"),
             "u has rows, too",
@@ -316,15 +560,7 @@ HINTS = {
             "not by the number of lanes",
         ),
         "moments of one block": (
-            f"""
-start, place = tl.program_id(0) * columns, tl.arange(0, BLOCK)
-first = tl.load(x + start + place, place < columns, other=0.0)
-seen = tl.minimum(columns, BLOCK)
-mean = tl.sum(first) / seen
-gap = tl.where(place < columns, first - mean, 0.0)
-theta = mean + quantile * tl.sqrt(tl.sum(gap * gap) / (seen - 1))
-{WRITE}
-            """,
+            ONE_BLOCK + WRITE,
             "the first block only",
         ),
         "a hard threshold": (
@@ -348,7 +584,7 @@ theta = mean + quantile * tl.sqrt(tl.sum(gap * gap) / (seen - 1))
                 "tl.where(is_kept, (number - theta) * second, 0.0)",
                 "tl.maximum(number - theta, 0.0) * second",
             ),
-            "NaN times 0 is NaN",
+            "it also asks that x passes",
         ),
         "the mean of the squares": (
             changed(
