@@ -15,6 +15,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -88,15 +89,57 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write(name: str, rows: Sequence[Mapping[str, object]], *, note: str) -> None:
-    """Write the rows as results/NAME.csv, and with note and machine as results/NAME.md."""
+@dataclass(frozen=True)
+class Goal:
+    """A ratio of two times in one group of a table that we aim at.
+
+    Attributes:
+        work: How the group's name begins.
+        over: The contender whose time is divided.
+        under: The one by whose time it is divided.
+        bound: The ratio that is aimed at.
+        at_least: Whether the ratio is to be as large as that, or as small.
+    """
+
+    work: str
+    over: str
+    under: str
+    bound: float
+    at_least: bool = True
+
+
+def verdicts(rows: Sequence[Mapping[str, object]], goals: Sequence[Goal]) -> list[dict[str, str]]:
+    """One line a goal: what is aimed at, what was measured, and whether it is reached."""
+    lines = []
+    for goal in goals:
+        own = [row for row in rows if str(row["work"]).startswith(goal.work)]
+        times = {row["how"]: float(str(row["time / ms"])) for row in own}
+        ratio = times[goal.over] / times[goal.under]
+        reached = ratio >= goal.bound if goal.at_least else ratio <= goal.bound
+        lines.append(
+            {
+                "time of": f"{goal.over}, over {goal.under}",
+                "work": goal.work,
+                "goal": f"at {'least' if goal.at_least else 'most'} {goal.bound:g}",
+                "measured": f"{ratio:.2f}",
+                "verdict": "reached" if reached else "missed",
+            }
+        )
+    return lines
+
+
+def write(
+    name: str, rows: Sequence[Mapping[str, object]], *, note: str, goals: Sequence[Goal] = ()
+) -> None:
+    """Write the rows as results/NAME.csv, and with note, goals and machine as results/NAME.md."""
     path = RESULTS / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    text = f"{table(rows)}\n\n{note}\n\nMeasured on {machine()}.\n"
+    aims = f"{table(verdicts(rows, goals))}\n\n" if goals else ""
+    text = f"{table(rows)}\n\n{note}\n\n{aims}Measured on {machine()}.\n"
     path.with_suffix(".md").write_text(text)
 
 

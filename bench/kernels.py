@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench import harness
+from bench.harness import Goal
 
 Run = Callable[[], object]
 
@@ -40,6 +41,20 @@ NOTE = (
     f"keys, and as many keys and values as are chosen, about {TOP_K} of {CONTEXT}."
 )
 
+GOALS = (
+    Goal("top 8%, 1 x", "torch.topk", "statistical_topk", 100),
+    Goal("top 8%, 1 x", "statistical_topk", "copy (floor)", 2.5, at_least=False),
+    Goal("top 8%, 64 x", "torch.topk", "statistical_topk", 15),
+    Goal("one token", "dense", "sparse_ffn", 9),
+    Goal("one token", "sparse_ffn", "active rows alone (floor)", 1.4, at_least=False),
+    Goal(
+        "attention",
+        "scaled_dot_product_attention",
+        f"topk_attention, a cache of {HEAD_DIM // 4}",
+        6,
+    ),
+)
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and, unless quick, write the results."""
@@ -47,9 +62,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="small; writes nothing")
     quick = parser.parse_args(arguments).quick
     rows = measure(scale=16 if quick else 1)
-    print(f"{harness.table(rows)}\n\n{harness.machine()}")
+    print(harness.table(rows))
     if not quick:
-        harness.write("kernels" if DEVICE == "cpu" else "kernels_gpu", rows, note=NOTE)
+        name = "kernels" if DEVICE == "cpu" else "kernels_gpu"
+        harness.write(name, rows, note=NOTE, goals=GOALS)
+        print(f"\n{harness.table(harness.verdicts(rows, GOALS))}")
+    print(f"\n{harness.machine()}")
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench import harness
+from bench.harness import Goal
 
 DIM, WIDTH, HEAD_DIM, LAYERS, SHARE = 2304, 9216, 128, 2, 0.08
 STEPS, BATCH, LENGTH = 200, 8, 64
@@ -30,6 +31,8 @@ NOTE = (
     "one by one, float32, everything counted. Read is what a token must read of the weights."
 )
 
+GOALS = (Goal(f"{LAYERS} layers", "dense", "sparse", 1.79),)
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, measure, print and, unless quick, write the results."""
@@ -37,9 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="small; writes nothing")
     quick = parser.parse_args(arguments).quick
     rows = measure(scale=18 if quick else 1)
-    print(f"{harness.table(rows)}\n\n{harness.machine()}")
+    print(harness.table(rows))
     if not quick:
-        harness.write("sparsity/statistical_topk", rows, note=NOTE)
+        harness.write("sparsity/statistical_topk", rows, note=NOTE, goals=GOALS)
+        print(f"\n{harness.table(harness.verdicts(rows, GOALS))}")
+    print(f"\n{harness.machine()}")
 
 
 def measure(*, scale: int = 1, steps: int = STEPS, repeats: int = 9) -> list[dict[str, object]]:
@@ -64,7 +69,8 @@ def measure(*, scale: int = 1, steps: int = STEPS, repeats: int = 9) -> list[dic
             loss = nats(model, unseen).item()
         rows.append(
             {
-                "model": name,
+                "work": f"{LAYERS} layers, {DIM // scale} -> {WIDTH // scale}",
+                "how": name,
                 "weights / million": f"{sum(w.numel() for w in model.parameters()) / 1e6:.1f}",
                 "loss / nats": f"{loss:.2f}",
                 "active": f"{active:.1%}",

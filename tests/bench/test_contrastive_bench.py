@@ -60,3 +60,28 @@ def test_results_are_a_table_and_a_page(tmp_path, monkeypatch):
     assert page.startswith("| batch | time / ms |\n| --- | --- |\n| 2 x 4 | 1.0 |\n")
     assert "A note." in page
     assert "THP_MEM_ALLOC_ENABLE" in page
+
+
+def test_a_goal_is_reached_or_missed(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    rows = [
+        {"work": "sum, 8", "how": "ours", "time / ms": "2.0"},
+        {"work": "sum, 8", "how": "theirs", "time / ms": "5.0"},
+        {"work": "product", "how": "ours", "time / ms": "9.0"},
+    ]
+    goals = [
+        harness.Goal("sum", "theirs", "ours", 2.5),
+        harness.Goal("sum", "ours", "theirs", 0.3, at_least=False),
+    ]
+    reached, missed = harness.verdicts(rows, goals)
+    assert (reached["measured"], reached["verdict"]) == ("2.50", "reached")
+    assert (missed["goal"], missed["measured"], missed["verdict"]) == (
+        "at most 0.3",
+        "0.40",
+        "missed",
+    )
+    harness.write("name", rows, note="A note.", goals=goals)
+    assert (
+        "| theirs, over ours | sum | at least 2.5 | 2.50 | reached |"
+        in (tmp_path / "name.md").read_text()
+    )
