@@ -82,9 +82,12 @@ def machine() -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows of equal keys as a Markdown table; 1e-08 has a hyphen at which no line breaks."""
+    """Return rows of equal keys as a Markdown table, whose lines break in no 1e-08 and no arrow."""
     header = list(rows[0])
-    body = [[re.sub(r"(?<=\de)-", "\u2011", str(row[column])) for column in header] for row in rows]
+    body = [
+        [re.sub(r"(?<=\de)-", "\u2011", str(row[column])).replace("->", "→") for column in header]
+        for row in rows
+    ]
     lines = [header, ["---"] * len(header), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
