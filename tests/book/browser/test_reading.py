@@ -73,9 +73,11 @@ def test_copy_buttons_copy(tab, context, address):
     block = tab.locator("div.highlight", has=tab.locator("button.copybtn")).first
     block.hover()
     block.locator("button.copybtn").click()
-    copied = tab.evaluate("navigator.clipboard.readText()")
-    assert copied.strip() == block.locator("pre").inner_text().strip()
-    assert "profile =" in copied
+    code = block.locator("pre").inner_text().strip()
+    assert "profile =" in code
+    tab.wait_for_function(  # the browser writes to its clipboard when it finds the time
+        "code => navigator.clipboard.readText().then(text => text.trim() === code)", arg=code
+    )
 
 
 def test_dark_mode_is_chosen_and_stays_on_the_next_page(tab, address):
@@ -122,9 +124,9 @@ def test_the_first_stop_skips_to_the_text(tab, address):
     expect(link).to_be_focused()
     expect(link).to_be_in_viewport()
     tab.keyboard.press("Enter")
-    assert tab.url.endswith("#main-content")
+    tab.wait_for_url("**#main-content")
     tab.keyboard.press("Tab")
-    assert tab.evaluate("document.querySelector('main').contains(document.activeElement)")
+    tab.wait_for_function("document.querySelector('main').contains(document.activeElement)")
 
 
 def test_the_focus_is_visible_at_every_stop(tab, address):
