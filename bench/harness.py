@@ -5,6 +5,7 @@ falls on all of them alike, and the median of the turns counts. Memory is the gr
 process's peak, so it holds everything, also what libraries allocate behind PyTorch's back.
 """
 
+import argparse
 import csv
 import ctypes
 import gc
@@ -23,6 +24,33 @@ import torch
 from l2s.kernels import buffers
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def main(
+    name: str,
+    measure: Callable[[bool], Sequence[Mapping[str, object]]],
+    *,
+    note: str,
+    goals: Sequence["Goal"] = (),
+) -> None:
+    """The command line of a benchmark: measure, print and, unless ``--quick``, write the results.
+
+    Args:
+        name: Where the results go, below results/.
+        measure: From whether it is to be quick to the rows of the table.
+        note: What the table's page says below it.
+        goals: What is aimed at; a quick run says nothing of them.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
+    quick = parser.parse_args().quick
+    rows = measure(quick)
+    print(table(rows))
+    if not quick:
+        write(name, rows, note=note, goals=goals)
+        if goals:
+            print(f"\n{table(verdicts(rows, goals))}")
+    print(f"\n{machine()}")
 
 
 def interleave(

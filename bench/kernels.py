@@ -9,7 +9,6 @@ Each group has a floor: what the machine takes to move the memory that must be m
 products and attention of PyTorch are those of the device's own library.
 """
 
-import argparse
 from collections.abc import Callable
 
 import torch
@@ -54,20 +53,6 @@ GOALS = (
         6,
     ),
 )
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and, unless quick, write the results."""
-    parser = argparse.ArgumentParser(prog="python -m bench.kernels")
-    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
-    quick = parser.parse_args(arguments).quick
-    rows = measure(scale=16 if quick else 1)
-    print(harness.table(rows))
-    if not quick:
-        name = "kernels" if DEVICE == "cpu" else "kernels_gpu"
-        harness.write(name, rows, note=NOTE, goals=GOALS)
-        print(f"\n{harness.table(harness.verdicts(rows, GOALS))}")
-    print(f"\n{harness.machine()}")
 
 
 @torch.no_grad()
@@ -204,4 +189,9 @@ def _normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    harness.main(
+        "kernels" if DEVICE == "cpu" else "kernels_gpu",
+        lambda quick: measure(scale=16 if quick else 1),
+        note=NOTE,
+        goals=GOALS,
+    )

@@ -9,7 +9,6 @@ no loop over steps. One draw errs by several per cent; the number of draws that 
 cent takes follows from their spread.
 """
 
-import argparse
 import math
 from collections.abc import Callable
 
@@ -40,17 +39,6 @@ NOTE = (
 )
 
 Curve = Callable[[Tensor, Tensor], Tensor]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and, unless quick, write the results."""
-    parser = argparse.ArgumentParser(prog="python -m bench.generalization.high_dimensional")
-    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
-    quick = parser.parse_args(arguments).quick
-    rows = measure(scale=20 if quick else 1)
-    print(f"{harness.table(rows)}\n\n{harness.machine()}")
-    if not quick:
-        harness.write("generalization/high_dimensional", rows, note=NOTE)
 
 
 def measure(*, scale: int = 1, repeats: int = 7, draws: int = 8) -> list[dict[str, object]]:
@@ -171,4 +159,8 @@ def _row(last: int, how: str, seconds: float, first: float, error: str) -> dict[
 
 
 if __name__ == "__main__":
-    main()
+    harness.main(
+        "generalization/high_dimensional",
+        lambda quick: measure(scale=20 if quick else 1),
+        note=NOTE,
+    )

@@ -8,7 +8,6 @@ the product of the covariance, into memory that is there already. The straightfo
 centred features beside the features, and needs all of them at once.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -37,16 +36,10 @@ NOTE = (
 Row = dict[str, object]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and, unless quick, write the results."""
-    parser = argparse.ArgumentParser(prog="python -m bench.geometry.neural_collapse")
-    parser.add_argument("--quick", action="store_true", help="small sizes; writes nothing")
-    quick = parser.parse_args(arguments).quick
+def both(quick: bool) -> list[Row]:
+    """The measures, then the theory."""
     sizes = (20_000, 64, 50) if quick else (ROWS, DIM, CLASSES)
-    rows = measures(*sizes) + theory(20 if quick else HEADS)
-    print(f"{harness.table(rows)}\n\n{harness.machine()}")
-    if not quick:
-        harness.write("geometry/neural_collapse", rows, note=NOTE)
+    return measures(*sizes) + theory(20 if quick else HEADS)
 
 
 def measures(rows: int, dim: int, classes: int, *, repeats: int = 5) -> list[Row]:
@@ -192,4 +185,4 @@ def _line(
 
 
 if __name__ == "__main__":
-    main()
+    harness.main("geometry/neural_collapse", both, note=NOTE)

@@ -8,7 +8,6 @@ S^T Z backward, into memory that is there already. It normalises and checks noth
 their whole work.
 """
 
-import argparse
 import warnings
 from collections.abc import Callable
 
@@ -34,18 +33,6 @@ NOTE = (
 )
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and, unless quick, write the results."""
-    parser = argparse.ArgumentParser(prog="python -m bench.labels.contrastive")
-    parser.add_argument("--quick", action="store_true", help="small batches; writes nothing")
-    quick = parser.parse_args(arguments).quick
-    warnings.filterwarnings("ignore", module="lightly")
-    rows = measure(BATCHES[:3] if quick else BATCHES)
-    print(f"{harness.table(rows)}\n\n{harness.machine()}")
-    if not quick:
-        harness.write("labels/contrastive", rows, note=NOTE)
 
 
 def measure(batches: tuple[int, ...], *, repeats: int = 7) -> list[dict[str, object]]:
@@ -155,4 +142,7 @@ def _row(
 
 
 if __name__ == "__main__":
-    main()
+    warnings.filterwarnings("ignore", module="lightly")
+    harness.main(
+        "labels/contrastive", lambda quick: measure(BATCHES[:3] if quick else BATCHES), note=NOTE
+    )

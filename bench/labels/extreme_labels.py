@@ -8,7 +8,6 @@ The floor of soft top-k reads the scores and writes as many numbers, forward, an
 and a gradient and writes as many, backward, into memory that is there already.
 """
 
-import argparse
 from collections.abc import Callable
 
 import torch
@@ -34,17 +33,6 @@ NOTE = (
 )
 
 Run = Callable[[], object]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and, unless quick, write the results."""
-    parser = argparse.ArgumentParser(prog="python -m bench.labels.extreme_labels")
-    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
-    quick = parser.parse_args(arguments).quick
-    rows = measure(scale=32 if quick else 1)
-    print(f"{harness.table(rows)}\n\n{harness.machine()}")
-    if not quick:
-        harness.write("labels/extreme_labels", rows, note=NOTE)
 
 
 def measure(*, scale: int = 1, repeats: int = 7) -> list[dict[str, object]]:
@@ -151,4 +139,6 @@ def _normal(*shape: int) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    harness.main(
+        "labels/extreme_labels", lambda quick: measure(scale=32 if quick else 1), note=NOTE
+    )

@@ -7,7 +7,6 @@ The floor multiplies as many dense matrices of the same sizes, one by one, into 
 already: no gate, no sorting, no activation, no gradient that has 16 matrices instead of one.
 """
 
-import argparse
 from collections.abc import Callable, Iterable
 
 import torch
@@ -38,19 +37,6 @@ GOALS = (
 )
 
 Run = Callable[[], object]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and, unless quick, write the results."""
-    parser = argparse.ArgumentParser(prog="python -m bench.sparsity.moe_gating")
-    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
-    quick = parser.parse_args(arguments).quick
-    rows = measure(scale=16 if quick else 1)
-    print(harness.table(rows))
-    if not quick:
-        harness.write("sparsity/moe_gating", rows, note=NOTE, goals=GOALS)
-        print(f"\n{harness.table(harness.verdicts(rows, GOALS))}")
-    print(f"\n{harness.machine()}")
 
 
 def measure(*, scale: int = 1, repeats: int = 7) -> list[dict[str, object]]:
@@ -219,4 +205,9 @@ def _normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 if __name__ == "__main__":
-    main()
+    harness.main(
+        "sparsity/moe_gating",
+        lambda quick: measure(scale=16 if quick else 1),
+        note=NOTE,
+        goals=GOALS,
+    )

@@ -8,7 +8,6 @@ a time and is vectorised over its samples, as lean as PyTorch allows: no safegua
 twice. ``fit_gradient`` makes the same study by fewer passes.
 """
 
-import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,17 +51,6 @@ class Study:
     row: Tensor
     count: Tensor
     start: Mixture
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and, unless quick, write the results."""
-    parser = argparse.ArgumentParser(prog="python -m bench.sparsity.moe_gating_fits")
-    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
-    quick = parser.parse_args(arguments).quick
-    rows = measure(study(2, 3, 2000) if quick else study(), repeats=1 if quick else 3)
-    print(f"{harness.table(rows)}\n\n{harness.machine()}")
-    if not quick:
-        harness.write("sparsity/moe_gating_fits", rows, note=NOTE)
 
 
 def study(seeds: int = SEEDS, sizes: int = SIZES, largest: int = LARGEST) -> Study:
@@ -169,4 +157,10 @@ def one_by_loop(x: Tensor, y: Tensor, start: Mixture) -> Mixture:
 
 
 if __name__ == "__main__":
-    main()
+    harness.main(
+        "sparsity/moe_gating_fits",
+        lambda quick: (
+            measure(study(2, 3, 2000), repeats=1) if quick else measure(study(), repeats=3)
+        ),
+        note=NOTE,
+    )

@@ -7,8 +7,6 @@ Both have as many weights. They are trained first, for some minutes each: how ma
 layer uses is for its weights to say.
 """
 
-import argparse
-
 import torch
 from l2s.data import Characters, python_manual, windows
 from l2s.sparsity.statistical_topk import CharacterModel
@@ -32,19 +30,6 @@ NOTE = (
 )
 
 GOALS = (Goal(f"{LAYERS} layers", "dense", "sparse", 1.79),)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Train, measure, print and, unless quick, write the results."""
-    parser = argparse.ArgumentParser(prog="python -m bench.sparsity.statistical_topk")
-    parser.add_argument("--quick", action="store_true", help="small; writes nothing")
-    quick = parser.parse_args(arguments).quick
-    rows = measure(scale=18 if quick else 1)
-    print(harness.table(rows))
-    if not quick:
-        harness.write("sparsity/statistical_topk", rows, note=NOTE, goals=GOALS)
-        print(f"\n{harness.table(harness.verdicts(rows, GOALS))}")
-    print(f"\n{harness.machine()}")
 
 
 def measure(*, scale: int = 1, steps: int = STEPS, repeats: int = 9) -> list[dict[str, object]]:
@@ -132,4 +117,9 @@ def numbers_read(model: CharacterModel, active: float) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    harness.main(
+        "sparsity/statistical_topk",
+        lambda quick: measure(scale=18 if quick else 1),
+        note=NOTE,
+        goals=GOALS,
+    )

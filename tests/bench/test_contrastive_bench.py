@@ -85,3 +85,22 @@ def test_a_goal_is_reached_or_missed(tmp_path, monkeypatch):
         "| theirs, over ours | sum | at least 2.5 | 2.50 | reached |"
         in (tmp_path / "name.md").read_text()
     )
+
+
+def test_the_command_line_measures_and_only_in_full_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    goals = [harness.Goal("sum", "ours", "ours", 1)]
+
+    def measure(quick):
+        return [{"work": "sum", "how": "ours", "time / ms": "1" if quick else "2"}]
+
+    monkeypatch.setattr("sys.argv", ["name", "--quick"])
+    harness.main("part/name", measure, note="A note.", goals=goals)
+    printed = capsys.readouterr().out
+    assert "| sum | ours | 1 |" in printed
+    assert "reached" not in printed
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("sys.argv", ["name"])
+    harness.main("part/name", measure, note="A note.", goals=goals)
+    assert "reached" in capsys.readouterr().out
+    assert "| sum | ours | 2 |" in (tmp_path / "part/name.md").read_text()
