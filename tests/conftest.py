@@ -8,6 +8,16 @@ import filelock
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SITE_SECONDS = (
+    300  # of a test that may have to wait for the site: it builds for half of the usual limit
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The first test that needs the site waits until it is built, which is not the test's fault."""
+    for item in items:
+        if "built_site" in item.fixturenames and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SITE_SECONDS))
 
 
 @pytest.fixture(scope="session")

@@ -199,22 +199,27 @@ def test_nothing_is_kept_where_no_gradient_is_wanted():
 def test_memory_grows_with_batch_times_block():
     def peak(rows):
         z = unit(rows, dim=16, dtype=torch.float32).requires_grad_()
-        return peak_memory(
-            lambda: (
-                log_mass(z, z, itself_and_partner(rows), temperature=0.1, bound=11, block_size=128)
-                .sum()
-                .backward()
+        runs = [
+            peak_memory(
+                lambda: (
+                    log_mass(
+                        *(z, z, itself_and_partner(rows)), temperature=0.1, bound=11, block_size=128
+                    )
+                    .sum()
+                    .backward()
+                )
             )
-        )
+            for _ in range(3)
+        ]
+        return min(runs)  # what the process takes beside it, in some of its calls, is not ours
 
     peak(512)  # loads the code
-    few, many = peak(4096), peak(16_384)
-    if math.isnan(many):
+    small, large = peak(8192), peak(16_384)
+    if math.isnan(large):
         pytest.skip("peak memory can be read on Linux only")
-    # Two blocks of 128 x 16,384 numbers are 16 MiB, the whole matrix would be 1 GiB. The bounds
-    # leave room for what the process keeps beside them, which differs from call to call.
-    assert few < 16 * 2**20
-    assert many < 48 * 2**20
+    # Two blocks of 128 x 16,384 numbers are 16 MiB, the whole matrix would be 1 GiB.
+    assert large < 32 * 2**20
+    assert large < 2.6 * small
 
 
 @pytest.mark.parametrize(
