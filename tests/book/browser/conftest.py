@@ -1,8 +1,11 @@
 """A page or a context of the browser for each test; browser and server stand one folder up."""
 
 import pytest
+from playwright.sync_api import expect
 
 from book.tools import chromium
+
+expect.set_options(timeout=30_000)  # as long as any other wait: the machine may be busy
 
 
 @pytest.fixture

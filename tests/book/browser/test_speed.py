@@ -5,11 +5,14 @@ from playwright.sync_api import expect
 
 from book.tools import layout
 from book.tools.measure_site import VIEW, visit
-from tests.book.browser.visits import CHAPTER, PHONE
+from tests.book.browser.visits import CHAPTER, PHONE, typeset
 
 KILOBYTES = 3000  # a chapter with all its pictures, nothing compressed
 JUMP = 0.1  # the sum of all layout shifts
 NOTATION = "book/notation"  # the page with the most formulas on its first screen
+PICTURES = "**/_images/*"
+DRAWN = """figure => [...figure.querySelectorAll('img')]
+    .every(image => image.complete && image.naturalWidth > 0)"""
 CHAPTERS = [page for page in layout.documents() if page.startswith("chapters/")]
 # On a phone lines are short, so formulas move the most; `make measure` visits at a laptop's width.
 VISITS = [*((page, PHONE) for page in (*CHAPTERS, NOTATION)), (CHAPTER, VIEW), (NOTATION, VIEW)]
@@ -61,20 +64,22 @@ def test_hidden_frames_wait_until_their_stepper_is_near(tab, address):
     assert not set(frames) & set(asked)
     stepper.scroll_into_view_if_needed()
     expect(stepper.locator("input")).to_be_visible()
-    tab.wait_for_load_state("networkidle")
+    tab.wait_for_function(DRAWN, arg=stepper.element_handle())
     assert set(frames) <= set(asked)
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_a_slider_that_appears_moves_nothing(tab, address, page):
     held = []
-    tab.route("**/_images/*", lambda route: held.append(route))
+    tab.route(PICTURES, lambda route: held.append(route))
     tab.set_viewport_size(PHONE)
     tab.goto(f"{address}{page}.html", wait_until="load")
+    typeset(tab)  # formulas that grow would push the figure away again
     stepper = tab.locator("figure.l2s-stepper").first
     stepper.scroll_into_view_if_needed()
     expect(stepper.locator("input")).to_be_hidden()
     before = stepper.bounding_box()["height"]
+    tab.route(PICTURES, lambda route: route.continue_())  # some may be asked for later than now
     for route in held:
         route.continue_()
     expect(stepper.locator("input")).to_be_visible()
