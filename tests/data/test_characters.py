@@ -26,6 +26,8 @@ def test_the_parts_share_no_topic():
     heads = [text[:60] for text in topics.values() if text[:60].isascii() and len(text) > 60]
     assert len(heads) > 40
     assert all((head in train) != (head in test) for head in heads)
+    held = sum(head in test for head in heads) / len(heads)
+    assert 0.08 < held < 0.2  # one in eight
 
 
 def test_windows_are_pieces_of_the_text_and_reach_its_last_character():

@@ -113,6 +113,17 @@ def test_spark_attention_is_its_formula():
     assert_close(attention.attend(query, keys, values), expected)
 
 
+def test_predicted_scores_are_products_over_the_root_of_r():
+    attention, x = CausalAttention(24, 2, top_k=3, part=8), normal(2, 7, 24)
+    query, keys, _ = attention.split(x)
+    plain = attention.project(x).unflatten(-1, (3, 2, 12)).permute(2, 0, 3, 1, 4)
+    # Of a token with itself, where both are rotated alike.
+    products = plain[0] * plain[1]
+    found = query * keys
+    assert_close(found[..., :8].sum(-1), products[..., :8].sum(-1) / 8**0.5)
+    assert_close(found[..., 8:].sum(-1), products[..., 8:].sum(-1))
+
+
 @pytest.mark.parametrize("top_k", [None, 3])
 def test_scores_depend_on_distances_alone(top_k):
     attention, x = CausalAttention(16, 2, top_k=top_k), normal(1, 6, 16)
