@@ -14,8 +14,14 @@ SITE_SECONDS = (
 
 
 def pytest_collection_modifyitems(items):
-    """The first test that needs the site waits until it is built, which is not the test's fault."""
+    """What is not the test's fault: the wait for the site, and other work on the same machine.
+
+    A browser, a clock and the memory of a process feel that work. Their tests are tried up to three
+    times, and a run says how many it tried again; what is wrong fails each time.
+    """
     for item in items:
+        if "browser" in item.fixturenames or item.get_closest_marker("measures"):
+            item.add_marker(pytest.mark.flaky(reruns=2))
         if "built_site" in item.fixturenames and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SITE_SECONDS))
 

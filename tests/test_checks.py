@@ -117,6 +117,7 @@ def test_the_compiler_sees_through_the_check():
     torch.testing.assert_close(compiled(GOOD, GOOD), pair(GOOD, GOOD))
 
 
+@pytest.mark.measures
 def test_a_check_costs_microseconds():
     def seconds(function):
         best = float("inf")

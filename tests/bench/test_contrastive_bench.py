@@ -41,6 +41,7 @@ def test_the_median_of_turns():
     assert medians["fast"] < medians["slow"]
 
 
+@pytest.mark.measures
 def test_peak_memory_sees_what_a_call_takes_and_gives_back():
     def call():
         torch.ones(64 * 2**20 // 4).sum()  # 64 MiB

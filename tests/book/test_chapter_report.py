@@ -84,12 +84,14 @@ def test_each_limit_is_reported_once_a_chapter():
     assert cost.over_limit() == []
 
 
+@pytest.mark.measures
 def test_a_busy_machine_does_not_fail_a_chapter():
     cost = Cost()
     cost.add(400, 40, 100)
     assert cost.over_limit() == []
 
 
+@pytest.mark.measures
 def test_a_slow_machine_does_not_fail_a_chapter_but_a_slow_chapter_does():
     cost = Cost()
     cost.add(100, 110, 100, pace=2.0)
@@ -101,10 +103,12 @@ def test_a_slow_machine_does_not_fail_a_chapter_but_a_slow_chapter_does():
     ]
 
 
+@pytest.mark.measures
 def test_the_yardstick_is_short_and_takes_work():
     assert 0.1 * YARDSTICK < yardstick() < 100 * YARDSTICK
 
 
+@pytest.mark.measures
 def test_the_pace_is_the_mean_of_what_was_timed_while_the_block_ran(monkeypatch):
     times = iter([1.0, 2.0, 6.0])
     monkeypatch.setattr(chapter_report, "_PERIOD", 0.01)
@@ -120,6 +124,7 @@ def test_the_pace_is_the_mean_of_what_was_timed_while_the_block_ran(monkeypatch)
     assert fast.pace == 1.0  # a fast machine is given no more time
 
 
+@pytest.mark.measures
 def test_memory_is_seen_at_its_peak():
     with Watch(os.getpid()) as before:
         pass
@@ -130,6 +135,7 @@ def test_memory_is_seen_at_its_peak():
     assert after.peak - before.peak == pytest.approx(128, abs=30)
 
 
+@pytest.mark.measures
 def test_the_time_of_a_process_that_has_ended_counts():
     code = "import time\nwhile time.process_time() < 0.5: pass"
     with Watch(os.getpid()) as watch:

@@ -136,6 +136,7 @@ def test_the_tools_know_the_same_floors_as_the_contract():
     assert {name for name in below if not name.startswith("_")} == layout.FLOORS
 
 
+@pytest.mark.measures
 def test_import_l2s_is_instant():
     code = (
         "import sys, time; start = time.process_time(); import l2s; "

@@ -262,6 +262,7 @@ def test_exactly_at_the_threshold_two_minima_share_the_loss():
     assert solution.loss == pytest.approx(0.5, rel=1e-12)
 
 
+@pytest.mark.measures
 def test_a_thousand_classes_take_no_time():
     sizes = list(range(1, 1001))
     linear_head_solution(sizes, 6, DECAY, DECAY)

@@ -196,6 +196,7 @@ def test_nothing_is_kept_where_no_gradient_is_wanted():
     assert only_candidates.grad is not None
 
 
+@pytest.mark.measures
 def test_memory_grows_with_batch_times_block():
     def peak(rows):
         z = unit(rows, dim=16, dtype=torch.float32).requires_grad_()

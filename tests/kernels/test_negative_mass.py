@@ -128,6 +128,7 @@ def test_live_results_share_no_memory(function):
     assert len(set(places)) == 3
 
 
+@pytest.mark.measures
 def test_memory_is_that_of_the_gradient():
     pytest.importorskip("numba")
     scores = normal(64, 200_000, dtype=torch.float32).requires_grad_()

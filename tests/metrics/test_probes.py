@@ -110,6 +110,7 @@ def test_linear_probe_counts_an_unseen_class_as_an_error_and_keeps_odd_labels():
     assert linear_probe(x, y, x, torch.tensor([-7, -7, 5, 90])) == 0.75
 
 
+@pytest.mark.measures
 def test_linear_probe_is_fast_and_silent_at_the_chapters_size():
     generator = seeded()
     x = torch.randn(1000, 64, generator=generator)

@@ -76,6 +76,7 @@ def test_failures_and_the_store(in_dask, tmp_path):
     assert sweep(cases.failing, {"x": [0, 1, 2]}, **options).answered == 4
 
 
+@pytest.mark.measures
 def test_what_cannot_be_sent_is_an_error_at_once(in_dask):
     lock = threading.Lock()
     start = time.monotonic()

@@ -171,6 +171,7 @@ def test_whatever_a_cell_raises_is_its_failure(function, error, jobs):
     assert error in result.failures[0].error
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("function", [cases.endless, cases.asleep])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_cell_that_takes_too_long_is_stopped(function, jobs):
@@ -184,6 +185,7 @@ def test_a_cell_that_takes_too_long_is_stopped(function, jobs):
     assert time.monotonic() - start < 60
 
 
+@pytest.mark.measures
 def test_the_time_limit_leaves_another_alarm_alone():
     rung = []
     before = signal.signal(signal.SIGALRM, lambda *_: rung.append(time.monotonic()))
@@ -229,6 +231,7 @@ def with_default():
     return lambda *, seed, key=threading.Lock(): {"a": key.locked()}  # noqa: B008
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     ("make", "name"),
     [
