@@ -20,9 +20,10 @@ def pytest_collection_modifyitems(items):
     times, and a run says how many it tried again; what is wrong fails each time.
     """
     for item in items:
-        if "browser" in item.fixturenames or item.get_closest_marker("measures"):
+        asked = getattr(item, "fixturenames", ())  # a notebook's cell has none
+        if "browser" in asked or item.get_closest_marker("measures"):
             item.add_marker(pytest.mark.flaky(reruns=2))
-        if "built_site" in item.fixturenames and not item.get_closest_marker("timeout"):
+        if "built_site" in asked and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SITE_SECONDS))
 
 
