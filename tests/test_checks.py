@@ -1,6 +1,7 @@
 """Each check names the argument, its value and the remedy, and costs little."""
 
 import time
+from fractions import Fraction
 from typing import Literal
 
 import pytest
@@ -157,14 +158,45 @@ def test_values_count_where_an_annotation_lists_them():
             chosen(wrong)
 
 
+class Scaled:
+    def __init__(self, factor):
+        self.factor = factor
+
+    @checks.typed
+    def of(self, x: Float[Tensor, " n"], by: Fraction = Fraction(1)) -> Float[Tensor, " n"]:
+        return self.factor * float(by) * x
+
+
+def test_objects_count_by_their_type_alone():
+    for factor in (1, 2):
+        assert Scaled(factor).of(torch.ones(2)).tolist() == [factor] * 2
+        assert Scaled(factor).of(torch.ones(2), Fraction(factor, 4)).sum() == factor**2 / 2
+        assert Scaled(factor).of(torch.ones(2), by=Fraction(1, 2)).sum() == factor
+        with pytest.raises(TypeError, match="`by` is 0.5"):
+            Scaled(factor).of(torch.ones(2), 0.5)
+        with pytest.raises(ValueError, match="`x` has shape"):
+            Scaled(factor).of(torch.ones(2, 2), Fraction(1, 2))
+
+
+def test_what_a_list_holds_is_looked_at_each_time():
+    @checks.typed
+    def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    for _ in range(2):
+        assert total([1, 2]) == 3
+        with pytest.raises(TypeError, match="`numbers` is"):
+            total(["a", "b"])
+
+
 def test_a_function_remembers_some_calls_and_no_more():
     @checks.typed
-    def twice(count: int) -> int:
-        return 2 * count
+    def twice(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return 2 * x
 
-    for count in range(1000):
-        assert twice(count) == 2 * count
+    for count in range(600):
+        assert twice(torch.ones(count)).sum() == 2 * count
     kept = next(
         cell.cell_contents for cell in twice.__closure__ if isinstance(cell.cell_contents, set)
     )
-    assert 0 < len(kept) <= 256
+    assert len(kept) == 600 - 2 * 256

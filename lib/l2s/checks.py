@@ -7,6 +7,7 @@ A wrong type or dtype is a ``TypeError``; a wrong shape or value is a ``ValueErr
 
 import functools
 import inspect
+import itertools
 import math
 import reprlib
 import typing
@@ -54,13 +55,13 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
     ValueError: dot: `b` has shape (2,), but needs the axes 'n' (given beside it: a of shape...
     """
     strict = jaxtyped(typechecker=beartype(conf=_CONFIGURATION))(function)
-    passed: set[Hashable] = set()
+    plain, passed = _plain(function), set[Hashable]()
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if torch.compiler.is_compiling():
             return function(*args, **kwargs)
-        form = _form(args, kwargs)
+        form = _form(args, kwargs, plain)
         if form in passed:
             return function(*args, **kwargs)
         try:
@@ -79,23 +80,30 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def _form(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-    """All that a check of types, dtypes and shapes can see of a call, or None where it sees more."""
+def _plain(function: Callable[..., Any]) -> frozenset[int | str]:
+    """The places and names of parameters of which a check sees no more than the type."""
+    parameters = inspect.signature(function).parameters
+    plain: set[int | str] = set()
+    for place, (name, parameter) in enumerate(parameters.items()):
+        hint = parameter.annotation  # that of `self` is missing, and never checked
+        is_tensor = hasattr(hint, "dim_str")
+        if inspect.isclass(hint) and not is_tensor and not typing.get_args(hint):
+            plain |= {place, name}
+    return frozenset(plain)
+
+
+def _form(args: tuple[Any, ...], kwargs: dict[str, Any], plain: frozenset[int | str]) -> Hashable:
+    """All that a check of types, dtypes and shapes sees of a call, or None where it sees more."""
     form: list[Hashable] = []
-    for value in args:
+    for place, value in itertools.chain(enumerate(args), kwargs.items()):
         kind = type(value)
         if kind is Tensor or kind is Parameter:
-            form.append((kind, value.dtype, value.shape))
-        elif kind is float:  # any other passes or fails with it
-            form.append(float)
+            form.append((place, kind, value.dtype, value.shape))
+        elif place in plain or kind is float:  # any other of its type passes or fails with it
+            form.append((place, kind))
         elif kind is int or kind is str or kind is bool or value is None:
-            form.append((kind, value))
+            form.append((place, kind, value))
         else:
-            return None
-    if kwargs:
-        form.extend(kwargs)
-        form.append(_form(tuple(kwargs.values()), {}))
-        if form[-1] is None:
             return None
     return tuple(form)
 
@@ -162,16 +170,18 @@ def finite(name: str, tensor: Tensor) -> None:
 
 def same_dtype(**tensors: Tensor) -> None:
     """Raise ``TypeError`` unless all tensors share one dtype."""
-    dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
-    if len(set(dtypes.values())) > 1:
+    first, *others = tensors.values()
+    if any(tensor.dtype != first.dtype for tensor in others):
+        dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
         found = ", ".join(f"`{name}` is {_short(dtype)}" for name, dtype in dtypes.items())
         raise TypeError(f"{found}; they must share one dtype. Convert one with .to(other.dtype).")
 
 
 def same_device(**tensors: Tensor) -> None:
     """Raise ``ValueError`` unless all tensors are on one device."""
-    devices = {name: tensor.device for name, tensor in tensors.items()}
-    if len(set(devices.values())) > 1:
+    first, *others = tensors.values()
+    if any(tensor.device != first.device for tensor in others):
+        devices = {name: tensor.device for name, tensor in tensors.items()}
         found = ", ".join(f"`{name}` is on {device}" for name, device in devices.items())
         raise ValueError(f"{found}; they must share one device. Move one with .to(other.device).")
 

@@ -62,7 +62,7 @@ def test_the_stock_is_limited(monkeypatch):
     monkeypatch.setattr(buffers, "_LIMIT", 4 * NUMBERS)
     loans = [buffers.take(NUMBERS, like=LIKE) for _ in range(3)]
     del loans
-    assert sum(memory.numel() for memory in buffers._stock) == 4 * NUMBERS
+    assert sum(memory.size for memory in buffers._stock) == 4 * NUMBERS
     assert buffers.take(NUMBERS + 1, like=LIKE).shape == (NUMBERS + 1,)  # fresh, never in stock
 
 

@@ -8,14 +8,17 @@ last tensor on it is gone, as its storage keeps it alive until then: no live ten
 import queue
 import threading
 import weakref
+from typing import Any
 
 import torch
 from torch import Tensor
 
 _LIMIT = 256 * 2**20  # bytes kept in stock at most
-_stock: list[Tensor] = []
+_stock: list[Any] = []  # arrays of bytes, as are all below
 _lock = threading.Lock()
-_returned: queue.SimpleQueue[Tensor] = queue.SimpleQueue()
+_returned: queue.SimpleQueue[Any] = queue.SimpleQueue()
+# What was handed out: a reference that does not keep it alive, and the memory behind it.
+_loans: dict[int, tuple[weakref.ref[Any], Any]] = {}
 
 
 def take(numel: int, *, like: Tensor) -> Tensor:
@@ -31,10 +34,11 @@ def take(numel: int, *, like: Tensor) -> Tensor:
         return like.new_empty(numel)
     memory = _from_stock(size)
     if memory is None:
-        memory = torch.empty(size, dtype=torch.uint8)
-    loan = memory.numpy()[:size]
+        memory = torch.empty(size, dtype=torch.uint8).numpy()
+    loan = memory[:size]
     # torch.from_numpy keeps `loan` alive as long as the storage; then the memory comes back.
-    weakref.finalize(loan, _give_back, memory).atexit = False
+    reference = weakref.ref(loan, _give_back)
+    _loans[id(reference)] = reference, memory
     return torch.from_numpy(loan).view(like.dtype)
 
 
@@ -45,22 +49,23 @@ def clear() -> None:
         _stock.clear()
 
 
-def _from_stock(size: int) -> Tensor | None:
-    """The smallest memory in stock that is large enough and not wastefully so."""
+def _from_stock(size: int) -> Any:
+    """The smallest memory in stock that is large enough and not wastefully so, or None."""
     with _lock:
         _collect()
-        fitting = [memory for memory in _stock if size <= memory.numel() <= 2 * size]
-        if not fitting:
-            return None
-        best = min(fitting, key=Tensor.numel)
-        _stock[:] = [memory for memory in _stock if memory is not best]
-        return best
+        best = None
+        for place, memory in enumerate(_stock):
+            if size <= memory.size <= 2 * size and (
+                best is None or memory.size < _stock[best].size
+            ):
+                best = place
+        return None if best is None else _stock.pop(best)
 
 
-def _give_back(memory: Tensor) -> None:
+def _give_back(reference: weakref.ref[Any]) -> None:
     # The garbage collector may call this anywhere, even while this thread holds the lock: the
     # queue takes memory at any moment, and whoever has the lock next sorts it in.
-    _returned.put(memory)
+    _returned.put(_loans.pop(id(reference))[1])
     if _lock.acquire(blocking=False):
         try:
             _collect()
@@ -71,5 +76,5 @@ def _give_back(memory: Tensor) -> None:
 def _collect() -> None:
     while not _returned.empty():
         _stock.append(_returned.get())
-    while sum(map(Tensor.numel, _stock)) > _LIMIT:
+    while sum(memory.size for memory in _stock) > _LIMIT:
         _stock.pop(0)  # the one that was unused longest

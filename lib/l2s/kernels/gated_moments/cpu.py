@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from l2s.kernels import native, threads
+from l2s.kernels import native
 from l2s.kernels.gated_moments import Moments
-from l2s.kernels.native import loop
+from l2s.kernels.native import element, loop
+from l2s.kernels.native_team import in_team, parts_of
 
 _BLOCK = 256
 _CHUNK = 4096  # samples in one unit of a thread's work
@@ -43,11 +44,8 @@ def moments(
         for part in (inputs.transpose(1, 2), targets, gate, lines, variances, row)
     ]
     ends = np.stack(np.triu_indices(wide), axis=1)
-    threads.in_threads(
-        lambda low, high: _sums(*parts, k, ends, owner, first, last, sums, low, high),
-        len(owner),
-        int(count.sum()) * experts,
-    )
+    given = (*parts, k, ends, owner, first, last, sums)
+    _sum_all(given, len(owner), int(count.sum()) * experts, torch.get_num_threads())
     total = torch.zeros(fits, sums.shape[1], dtype=torch.float64)
     total.index_add_(0, torch.from_numpy(owner), torch.from_numpy(sums))
     return _unpack(total, experts, wide)
@@ -101,8 +99,13 @@ def _places(size: int, above: int) -> Tensor:
     return place
 
 
+@element
+def _sum_all(given, rows, numbers, limit):
+    in_team(_sums, given, rows, parts_of(rows, numbers, limit))
+
+
 @loop
-def _sums(x, y, gate, lines, variances, row, k, pairs, owner, first, last, sums, low, high):
+def _sums(x, y, gate, lines, variances, row, k, pairs, owner, first, last, sums, part, low, high):
     experts, wide = gate.shape[1], gate.shape[2]
     scores, logits = np.empty((experts, _BLOCK)), np.empty((experts, _BLOCK))
     features, squares = np.ones((wide, _BLOCK)), np.empty((len(pairs), _BLOCK))

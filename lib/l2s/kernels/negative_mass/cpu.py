@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import buffers, native, threads
+from l2s.kernels import buffers, native
 from l2s.kernels.native import element, loop
+from l2s.kernels.native_team import in_team, parts_of
 
 MARKS_BAD_ROWS = True
 _BLOCK = 1024
@@ -33,9 +34,7 @@ def forward(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mass, loss, state = scores.new_empty(rows), scores.new_empty(rows), scores.new_empty(rows, 2)
     arrays = [_array(tensor) for tensor in (scores, positives, mass, loss, state)]
     is_mask = positives.dtype == torch.bool
-    threads.in_threads(
-        lambda first, last: _forward(*arrays, is_mask, first, last), rows, scores.numel()
-    )
+    _forward((*arrays, is_mask), rows, scores.numel(), torch.get_num_threads())
     return mass, loss, state
 
 
@@ -47,9 +46,7 @@ def backward(
     tensors = (for_mass.contiguous(), for_loss.contiguous(), scores, positives, state, result)
     arrays = [_array(tensor) for tensor in tensors]
     is_mask = positives.dtype == torch.bool
-    threads.in_threads(
-        lambda first, last: _backward(*arrays, is_mask, first, last), len(scores), scores.numel()
-    )
+    _backward((*arrays, is_mask), len(scores), scores.numel(), torch.get_num_threads())
     return result
 
 
@@ -58,7 +55,17 @@ def _array(tensor: Tensor) -> Any:
 
 
 @element
-def _forward(scores, positives, mass, loss, state, is_mask, first, last):
+def _forward(given, rows, numbers, limit):
+    in_team(_sum, given, rows, parts_of(rows, numbers, limit))
+
+
+@element
+def _backward(given, rows, numbers, limit):
+    in_team(_return, given, rows, parts_of(rows, numbers, limit))
+
+
+@element
+def _sum(scores, positives, mass, loss, state, is_mask, part, first, last):
     columns = scores.shape[1]
     memory = np.empty(max(columns, positives.shape[1]), np.int64)  # touched only where needed
     scratch = np.empty(_BLOCK, scores.dtype)
@@ -80,7 +87,7 @@ def _forward(scores, positives, mass, loss, state, is_mask, first, last):
 
 
 @element
-def _backward(for_mass, for_loss, scores, positives, state, result, is_mask, first, last):
+def _return(for_mass, for_loss, scores, positives, state, result, is_mask, part, first, last):
     columns = scores.shape[1]
     memory = np.empty(max(columns, positives.shape[1]), np.int64)
     for i in range(first, last):

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import buffers, native, threads
+from l2s.kernels import buffers, native
 from l2s.kernels.native import element, loop
+from l2s.kernels.native_team import in_team, parts_of
 
 MARKS_BAD_ROWS = True
 _BLOCK = 512
@@ -39,11 +40,7 @@ def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Ten
     arrays = (_array(scores), k.numpy(), _array(result), state.numpy())
     scale = kind(sharpness)
     far, tolerance = _FAR[scores.dtype], _TOLERANCE[scores.dtype]
-    threads.in_threads(
-        lambda first, last: _forward(*arrays, scale, far, tolerance, log, first, last),
-        rows,
-        rows * columns,
-    )
+    _forward((*arrays, scale, far, tolerance, log), rows, rows * columns, torch.get_num_threads())
     return result, state
 
 
@@ -54,11 +51,7 @@ def backward(
     result = buffers.take(scores.numel(), like=scores).view(scores.shape)
     arrays = (_array(gradient.contiguous()), _array(scores), state.numpy(), _array(result))
     scale = state.numpy().dtype.type(sharpness)
-    threads.in_threads(
-        lambda first, last: _backward(*arrays, scale, log, first, last),
-        len(scores),
-        scores.numel(),
-    )
+    _backward((*arrays, scale, log), len(scores), scores.numel(), torch.get_num_threads())
     return result
 
 
@@ -67,7 +60,17 @@ def _array(tensor: Tensor) -> Any:
 
 
 @element
-def _forward(scores, k, result, state, scale, far, tolerance, log, first, last):
+def _forward(given, rows, numbers, limit):
+    in_team(_find, given, rows, parts_of(rows, numbers, limit))
+
+
+@element
+def _backward(given, rows, numbers, limit):
+    in_team(_return, given, rows, parts_of(rows, numbers, limit))
+
+
+@element
+def _find(scores, k, result, state, scale, far, tolerance, log, part, first, last):
     blocks = (scores.shape[1] + _BLOCK - 1) // _BLOCK
     moments = np.empty((blocks, 6))
     for i in range(first, last):
@@ -231,7 +234,7 @@ def _edges(row, centre, scale, offset):
 
 
 @element
-def _backward(gradient, scores, state, result, scale, log, first, last):
+def _return(gradient, scores, state, result, scale, log, part, first, last):
     kind = scores.dtype.type
     blocks = (scores.shape[1] + _BLOCK - 1) // _BLOCK
     for i in range(first, last):
@@ -239,15 +242,15 @@ def _backward(gradient, scores, state, result, scale, log, first, last):
         rest = kind(math.exp(-gap))
         pulled, slope = 0.0, 0.0
         for block in range(blocks):
-            part = slice(block * _BLOCK, (block + 1) * _BLOCK)
-            g, s = gradient[i][part], scores[i][part]
+            here = slice(block * _BLOCK, (block + 1) * _BLOCK)
+            g, s = gradient[i][here], scores[i][here]
             sums = _pull(g, s, centre, scale, offset, gap, rest, log)
             pulled += sums[0]
             slope += sums[1]
         mean = kind(pulled / slope)
         for block in range(blocks):
-            part = slice(block * _BLOCK, (block + 1) * _BLOCK)
-            g, s, out = gradient[i][part], scores[i][part], result[i][part]
+            here = slice(block * _BLOCK, (block + 1) * _BLOCK)
+            g, s, out = gradient[i][here], scores[i][here], result[i][here]
             if log:
                 _push_log(g, s, out, centre, scale, offset, gap, rest, mean)
             else:

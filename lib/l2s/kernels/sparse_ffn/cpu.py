@@ -7,14 +7,14 @@ there the reference runs.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import native_rows, threads
+from l2s.kernels import native_rows
 from l2s.kernels.native import element
+from l2s.kernels.native_team import in_team, parts_of
 from l2s.kernels.sparse_ffn import reference
 from l2s.kernels.sparse_ffn.reference import ACTIVATIONS, check_lists
 
@@ -30,24 +30,31 @@ def forward(
         check_lists(active, len(keys))
         return reference.forward(x, keys, values, active, gates, activation)
     entries = (active.view(torch.uint8) if is_mask else active).numpy()
-    ends, tokens, places, is_proper = _plan(entries, is_mask, len(keys))
+    weights = np.ones((1, 1), x.numpy().dtype) if gates is None else gates.numpy()
+    arrays = (x.numpy(), keys.numpy(), values.numpy(), entries, weights)
+    number = ACTIVATIONS.index(activation)
+    result, is_proper = _forward(
+        *arrays, is_mask, gates is not None, number, torch.get_num_threads()
+    )
     if not is_proper:
         check_lists(active, len(keys))
-    used = np.flatnonzero(np.diff(ends))
-    weights = np.ones((1, 1), x.numpy().dtype) if gates is None else gates.numpy()
-    arrays = (x.numpy(), keys.numpy(), values.numpy(), weights, used, ends, tokens, places)
-    number = ACTIVATIONS.index(activation)
-    parts: list[Any] = []
+    return torch.from_numpy(result)
 
-    def work(first: int, last: int) -> None:
-        part = np.zeros((len(x), values.shape[1]), arrays[0].dtype)
-        _add(*arrays, gates is not None, number, part, first, last)
-        parts.append((first, part))
 
-    threads.in_threads(work, len(used), len(used) * (keys.shape[1] + values.shape[1]))
+@element
+def _forward(x, keys, values, entries, gates, is_mask, is_gated, activation, limit):
+    ends, tokens, places, is_proper = _plan(entries, is_mask, len(keys))
+    # Of a list that is not proper nothing is read.
+    used = np.flatnonzero(ends[1:] > ends[:-1]) if is_proper else np.empty(0, np.int64)
+    parts = parts_of(used.size, used.size * (keys.shape[1] + values.shape[1]), limit)
+    sums = np.zeros((parts, len(x), values.shape[1]), x.dtype)
+    given = (x, keys, values, gates, used, ends, tokens, places, is_gated, activation, sums)
+    in_team(_add, given, used.size, parts)
     # In the order of the neurons, so that the sum does not depend on which thread came first.
-    ordered = [part for _, part in sorted(parts, key=lambda each: each[0])]
-    return torch.from_numpy(sum(ordered[1:], start=ordered[0]))
+    result = sums[0]
+    for part in range(1, parts):
+        result += sums[part]
+    return result, is_proper
 
 
 @element
@@ -83,9 +90,23 @@ def _plan(entries, is_mask, neurons):
 
 @element
 def _add(
-    x, keys, values, gates, used, ends, tokens, places, is_gated, activation, result, first, last
+    x,
+    keys,
+    values,
+    gates,
+    used,
+    ends,
+    tokens,
+    places,
+    is_gated,
+    activation,
+    sums,
+    part,
+    first,
+    last,
 ):
-    """Add what some neurons give."""
+    """Add what some neurons give, to a sum of this part's own."""
+    result = sums[part]
     if len(x) == 1:
         _add_to_one(
             x[0], keys, values, gates, used[first:last], ends, places, is_gated, activation, result

@@ -27,11 +27,21 @@ def operator(
     implementation = backend("sparse_ffn", x.device.type, keys.numel())
     if not implementation.MARKS_BAD_LISTS:
         check_lists(active, len(keys))
-    given = (x, keys, values, active, *(() if gates is None else (gates,)))
-    x, keys, values, active, *rest = (tensor.detach().contiguous() for tensor in given)
-    gates = rest[0] if rest else None
-    result: Tensor = implementation.forward(x, keys, values, active, gates, activation)
+    result: Tensor = implementation.forward(
+        _plain(x),
+        _plain(keys),
+        _plain(values),
+        _plain(active),
+        None if gates is None else _plain(gates),
+        activation,
+    )
     return result
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Return a contiguous tensor without a gradient, the tensor itself where it is one."""
+    is_plain = tensor.is_contiguous() and not tensor.requires_grad
+    return tensor if is_plain else tensor.detach().contiguous()
 
 
 @operator.register_fake

@@ -125,9 +125,13 @@ def _rows(x: Tensor, k: int, dim: int, correction: int) -> Tensor | None:
     if k == n:
         checks.finite("x", x)
         return None
+    if x.dim() == 2 and dim in (1, -1) and n:  # the usual case costs nothing
+        return x.contiguous()
     moved = x.movedim(dim, -1)
     return (moved.reshape(-1, n) if x.numel() else moved.flatten(0, -2)).contiguous()
 
 
 def _as_before(rows: Tensor, x: Tensor, dim: int) -> Tensor:
+    if rows.shape == x.shape and dim in (rows.dim() - 1, -1):
+        return rows
     return rows.view(x.movedim(dim, -1).shape).movedim(-1, dim)

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import buffers, threads
+from l2s.kernels import buffers
 from l2s.kernels.native import element, loop
+from l2s.kernels.native_team import in_team, parts_of
 from l2s.kernels.precision import widened
 
 MARKS_BAD_ROWS = True
@@ -27,20 +28,22 @@ def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Te
     The state is NaN or infinite in rows with a number that is; their results mean nothing.
     """
     wide = widened(x.detach())
-    state = _state(wide, quantile, correction)
+    state = wide.new_empty(len(wide), 3)
     result = buffers.take(wide.numel(), like=wide).view(wide.shape)
+    freedom = wide.shape[1] - correction
     arrays = [tensor.numpy() for tensor in (wide, state, result)]
-    _share(lambda first, last: _keep(*arrays, hard, first, last), wide)
+    _forward(*arrays, quantile, freedom, hard, torch.get_num_threads())
     return result.to(x.dtype), state
 
 
 def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, Tensor]:
     """Return which numbers are kept, and the rows' states."""
     wide = widened(x.detach())
-    state = _state(wide, quantile, correction)
+    state = wide.new_empty(len(wide), 3)
     result = torch.empty(wide.shape, dtype=torch.bool)
+    freedom = wide.shape[1] - correction
     arrays = [tensor.numpy() for tensor in (wide, state, result)]
-    _share(lambda first, last: _mark(*arrays, first, last), wide)
+    _mask(*arrays, quantile, freedom, torch.get_num_threads())
     return result, state
 
 
@@ -51,13 +54,13 @@ def backward(
     wide, pulled = widened(x.detach()), widened(gradient.detach())
     result = buffers.take(wide.numel(), like=wide).view(wide.shape)
     arrays = [tensor.numpy() for tensor in (pulled, wide, state, result)]
+    limit = torch.get_num_threads()
     if hard:
-        _share(lambda first, last: _pass(*arrays, first, last), wide)
+        _pass_all(*arrays, limit)
         return result.to(x.dtype)
-    parts = np.empty((len(wide), _chunks(wide)))
-    _share(lambda first, last: _passed(*arrays[:3], parts, first, last), wide)
-    slopes = _slopes(state.numpy(), parts.sum(axis=1), quantile, wide.shape[1], correction)
-    _share(lambda first, last: _pull(*arrays, slopes, first, last), wide)
+    pull = _pulls(*arrays[:3], limit)
+    slopes = _slopes(arrays[2], pull, quantile, wide.shape[1], correction)
+    _pull_all(*arrays, slopes, limit)
     return result.to(x.dtype)
 
 
@@ -73,42 +76,74 @@ def _slopes(state: Any, pull: Any, quantile: float, columns: int, correction: in
     return np.stack([pull / columns, per_deviation], axis=1).astype(state.dtype)
 
 
-def _state(x: Tensor, quantile: float, correction: int) -> Tensor:
-    parts = np.empty((len(x), _chunks(x), 3))
-    _share(lambda first, last: _moments(x.numpy(), parts, first, last), x)
-    state = x.new_empty(len(x), 3)
-    _join(parts, quantile, x.shape[1] - correction, state.numpy())
-    return state
+@element
+def _forward(x, state, result, quantile, freedom, hard, limit):
+    parts = _find_states(x, state, quantile, freedom, limit)
+    in_team(_keep, (x, state, result, hard), len(x) * _chunks(x), parts)
 
 
-def _share(work: Any, x: Tensor) -> None:
-    threads.in_threads(work, len(x) * _chunks(x), x.numel())
+@element
+def _mask(x, state, result, quantile, freedom, limit):
+    parts = _find_states(x, state, quantile, freedom, limit)
+    in_team(_mark, (x, state, result), len(x) * _chunks(x), parts)
 
 
-def _chunks(x: Tensor) -> int:
+@element
+def _find_states(x, state, quantile, freedom, limit):
+    """Fill in the state of every row; return how many parts the work is worth."""
+    moments, chunks = np.empty((len(x), _chunks(x), 3)), len(x) * _chunks(x)
+    parts = parts_of(chunks, x.size, limit)
+    in_team(_moments, (x, moments), chunks, parts)
+    _join(moments, quantile, freedom, state)
+    return parts
+
+
+@element
+def _pass_all(gradient, x, state, result, limit):
+    chunks = len(x) * _chunks(x)
+    in_team(_pass, (gradient, x, state, result), chunks, parts_of(chunks, x.size, limit))
+
+
+@element
+def _pulls(gradient, x, state, limit):
+    """How much of the gradient passes in each row."""
+    passed, chunks = np.empty((len(x), _chunks(x))), len(x) * _chunks(x)
+    in_team(_passed, (gradient, x, state, passed), chunks, parts_of(chunks, x.size, limit))
+    return passed.sum(axis=1)
+
+
+@element
+def _pull_all(gradient, x, state, result, slopes, limit):
+    chunks = len(x) * _chunks(x)
+    given = (gradient, x, state, result, slopes)
+    in_team(_pull, given, chunks, parts_of(chunks, x.size, limit))
+
+
+@element
+def _chunks(x):
+    """How many chunks a row has."""
     return -(-x.shape[1] // _CHUNK)
 
 
 @element
 def _place(x, number):
     """The row of a chunk, and where it begins."""
-    chunks = -(-x.shape[1] // _CHUNK)
-    return number // chunks, number % chunks * _CHUNK
+    return number // _chunks(x), number % _chunks(x) * _CHUNK
 
 
 @element
-def _moments(x, parts, first, last):
+def _moments(x, moments, part, first, last):
     """The length, the mean and the sum of squared distances from it, of each chunk."""
     for number in range(first, last):
         row, start = _place(x, number)
-        part = x[row, start : start + _CHUNK]
-        total, squares = _sums(part, part[0])
-        mean, spread = part[0] + total / part.size, squares - total * total / part.size
+        own = x[row, start : start + _CHUNK]
+        total, squares = _sums(own, own[0])
+        mean, spread = own[0] + total / own.size, squares - total * total / own.size
         # Where the first number is far from the others, digits are lost; or squares overflowed.
         if not squares <= 100 * spread:
-            mean, spread = _careful(part)
-        own = parts[row, start // _CHUNK]
-        own[0], own[1], own[2] = part.size, mean, spread
+            mean, spread = _careful(own)
+        found = moments[row, start // _CHUNK]
+        found[0], found[1], found[2] = own.size, mean, spread
 
 
 @loop
@@ -133,12 +168,12 @@ def _careful(part):
 
 
 @element
-def _join(parts, quantile, freedom, state):
+def _join(moments, quantile, freedom, state):
     """The mean, the deviation and the threshold of each row, from its chunks."""
     for i in range(len(state)):
         count, mean, spread = 0.0, 0.0, 0.0
-        for j in range(parts.shape[1]):
-            size, centre, inner = parts[i, j, 0], parts[i, j, 1], parts[i, j, 2]
+        for j in range(moments.shape[1]):
+            size, centre, inner = moments[i, j, 0], moments[i, j, 1], moments[i, j, 2]
             gap = centre - mean
             spread += inner + gap * gap * (count * size / (count + size))
             mean += gap * (size / (count + size))
@@ -148,14 +183,14 @@ def _join(parts, quantile, freedom, state):
 
 
 @element
-def _keep(x, state, result, hard, first, last):
-    for number in range(first, last):
+def _keep(x, state, result, hard, part, first, last):
+    for number in range(last - 1, first - 1, -1):  # what was read last is still in the cache
         row, start = _place(x, number)
-        part = slice(start, start + _CHUNK)
+        own = slice(start, start + _CHUNK)
         if hard:
-            _write_hard(x[row, part], result[row, part], state[row, 2])
+            _write_hard(x[row, own], result[row, own], state[row, 2])
         else:
-            _write_soft(x[row, part], result[row, part], state[row, 2])
+            _write_soft(x[row, own], result[row, own], state[row, 2])
 
 
 @element
@@ -171,21 +206,21 @@ def _write_hard(part, out, threshold):
 
 
 @element
-def _mark(x, state, result, first, last):
+def _mark(x, state, result, part, first, last):
     for number in range(first, last):
         row, start = _place(x, number)
-        part, out = x[row, start : start + _CHUNK], result[row, start : start + _CHUNK]
+        own, out = x[row, start : start + _CHUNK], result[row, start : start + _CHUNK]
         threshold = state[row, 2]
-        for j in range(part.size):
-            out[j] = part[j] > threshold
+        for j in range(own.size):
+            out[j] = own[j] > threshold
 
 
 @element
-def _pass(gradient, x, state, result, first, last):
+def _pass(gradient, x, state, result, part, first, last):
     for number in range(first, last):
         row, start = _place(x, number)
-        part = slice(start, start + _CHUNK)
-        _write_passed(gradient[row, part], x[row, part], state[row, 2], result[row, part])
+        own = slice(start, start + _CHUNK)
+        _write_passed(gradient[row, own], x[row, own], state[row, 2], result[row, own])
 
 
 @element
@@ -195,12 +230,12 @@ def _write_passed(gradient, part, threshold, out):
 
 
 @element
-def _passed(gradient, x, state, parts, first, last):
+def _passed(gradient, x, state, sums, part, first, last):
     """The sum of the gradient that passes, of each chunk."""
     for number in range(first, last):
         row, start = _place(x, number)
-        part = slice(start, start + _CHUNK)
-        parts[row, start // _CHUNK] = _sum_passed(gradient[row, part], x[row, part], state[row, 2])
+        own = slice(start, start + _CHUNK)
+        sums[row, start // _CHUNK] = _sum_passed(gradient[row, own], x[row, own], state[row, 2])
 
 
 @loop
@@ -212,11 +247,11 @@ def _sum_passed(gradient, part, threshold):
 
 
 @element
-def _pull(gradient, x, state, result, slopes, first, last):
+def _pull(gradient, x, state, result, slopes, part, first, last):
     for number in range(first, last):
         row, start = _place(x, number)
-        part = slice(start, start + _CHUNK)
-        _write_pulled(gradient[row, part], x[row, part], state[row], slopes[row], result[row, part])
+        own = slice(start, start + _CHUNK)
+        _write_pulled(gradient[row, own], x[row, own], state[row], slopes[row], result[row, own])
 
 
 @element

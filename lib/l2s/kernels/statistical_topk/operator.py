@@ -1,5 +1,6 @@
 """The operator, registered once with PyTorch: autograd, torch.compile and opcheck see one op."""
 
+import functools
 import math
 from statistics import NormalDist
 from typing import Any
@@ -21,7 +22,7 @@ def operator(x: Tensor, k: int, correction: int, hard: bool) -> tuple[Tensor, Te
     if not x.numel():
         return torch.empty_like(x), _empty_state(x)
     implementation = backend("statistical_topk", x.device.type, x.numel())
-    result, state = implementation.forward(x, _quantile(k, x), correction, hard)
+    result, state = implementation.forward(x, _quantile(k, x.shape[1]), correction, hard)
     _check(x, state)
     return result, state
 
@@ -32,7 +33,7 @@ def mask_operator(x: Tensor, k: int, correction: int) -> Tensor:
     if not x.numel():
         return torch.empty_like(x, dtype=torch.bool)
     implementation = backend("statistical_topk", x.device.type, x.numel())
-    result, state = implementation.mask(x, _quantile(k, x), correction)
+    result, state = implementation.mask(x, _quantile(k, x.shape[1]), correction)
     _check(x, state)
     return result
 
@@ -46,7 +47,7 @@ def operator_backward(
         return torch.empty_like(x)
     implementation = backend("statistical_topk", x.device.type, x.numel())
     result: Tensor = implementation.backward(
-        gradient.contiguous(), x, state, _quantile(k, x), correction, hard
+        gradient.contiguous(), x, state, _quantile(k, x.shape[1]), correction, hard
     )
     return result
 
@@ -70,9 +71,10 @@ def _empty_state(x: Tensor) -> Tensor:
     return x.new_empty(len(x), 3, dtype=wide(x.dtype))
 
 
-def _quantile(k: int, x: Tensor) -> float:
+@functools.lru_cache(maxsize=64)
+def _quantile(k: int, n: int) -> float:
     """Q(1 - k / n), from the lower tail: no digit is lost where k is small."""
-    return -NormalDist().inv_cdf(k / x.shape[1])
+    return -NormalDist().inv_cdf(k / n)
 
 
 def _check(x: Tensor, state: Tensor) -> None:
@@ -111,7 +113,7 @@ def _differentiable_backward(
     is_flat = squares == 0
     # c / ((n - c) s), written without the deviation: s^2 = squares / (n - c)
     scale = ((x.shape[1] - correction) * torch.where(is_flat, 1, squares)).rsqrt()
-    slope = torch.where(is_flat, 0, _quantile(k, x) * centred * scale)
+    slope = torch.where(is_flat, 0, _quantile(k, x.shape[1]) * centred * scale)
     return passed - passed.sum(dim=1, keepdim=True) * (1 / x.shape[1] + slope)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2s.kernels import native, native_rows, threads
+from l2s.kernels import native, native_rows
 from l2s.kernels.native import element, loop
+from l2s.kernels.native_team import in_team, parts_of
 from l2s.kernels.topk_attention import reference
 from l2s.kernels.topk_attention.reference import Choice, seen_by
 
@@ -41,12 +42,14 @@ def forward(
         choice.scale,
         choice.is_spark,
     )
-    threads.in_threads(
-        lambda first, last: _attend(*arrays, *options, first, last),
-        heads * queries,
-        heads * queries * context * choice.width,
-    )
+    rows = heads * queries
+    _forward((*arrays, *options), rows, rows * context * choice.width, torch.get_num_threads())
     return result
+
+
+@element
+def _forward(given, rows, numbers, limit):
+    in_team(_attend, given, rows, parts_of(rows, numbers, limit))
 
 
 @element
@@ -65,6 +68,7 @@ def _attend(
     given_threshold,
     scale,
     is_spark,
+    part,
     first,
     last,
 ):
