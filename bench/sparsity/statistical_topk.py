@@ -32,7 +32,7 @@ NOTE = (
 GOALS = (Goal(f"{LAYERS} layers", "dense", "sparse", 1.79),)
 
 
-def measure(*, scale: int = 1, steps: int = STEPS, repeats: int = 9) -> list[dict[str, object]]:
+def measure(*, scale: int = 1, steps: int = STEPS, repeats: int = 25) -> list[dict[str, object]]:
     """One line a model, timed in turns; sizes are divided by ``scale``."""
     text = python_manual()
     models = {
