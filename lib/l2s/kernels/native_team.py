@@ -40,30 +40,35 @@ def in_team(
     given = (*arguments.types, types.intp, types.intp, types.intp)
     typing_context.resolve_function_type(work, given, {})  # compiles it
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
         compiled = work.dispatcher.overloads[given]
         context.add_linking_libs([compiled.library])
         callee = context.declare_function(builder.module, compiled.fndesc)
-
-        def call(inside: Any, shared: Any, part: Any, first: Any, last: Any) -> None:
-            packed = inside.load(_field(inside, shared, 0))
-            own = [inside.extract_value(packed, i) for i in range(len(arguments.types))]
-            status, _ = context.call_conv.call_function(
-                inside, callee, types.none, given, [*own, part, first, last]
-            )
-            with inside.if_then(status.is_error):
-                inside.store(_INT32(1), _field(inside, shared, 2))
 
         _, packed, count, wanted = values
         # What the threads share: the arguments, how many rows there are, and whether one failed.
         shared = cgutils.alloca_once(builder, ir.LiteralStructType([packed.type, _INT64, _INT32]))
         for place, value in enumerate((packed, count, _INT32(0))):
             builder.store(value, _field(builder, shared, place))
+        body, inside = _new_body(builder.module)
+        own = inside.bitcast(body.args[0], shared.type)
+        part, first, last = _share(inside, inside.load(_field(inside, own, 1)))
+        kept = inside.load(_field(inside, own, 0))
+        inner = [inside.extract_value(kept, place) for place in range(len(arguments.types))]
+        status, _ = context.call_conv.call_function(
+            inside, callee, types.none, given, [*inner, part, first, last]
+        )
+        with inside.if_then(status.is_error):
+            inside.store(_INT32(1), _field(inside, own, 2))
+        inside.ret_void()
+        data = builder.bitcast(shared, _BYTES)
         with builder.if_else(builder.icmp_signed(">", wanted, _INT64(1))) as (many, one):
             with many:
-                _start(builder, shared, wanted, call)
+                signature = [body.type, _BYTES, _INT32, _INT32]
+                start = _external(builder.module, threads.PARALLEL, _VOID, signature)
+                builder.call(start, [body, data, builder.trunc(wanted, _INT32), _INT32(0)])
             with one:
-                call(builder, shared, _INT64(0), _INT64(0), count)
+                builder.call(body, [data])  # outside a team, a thread is one of one
         has_failed = builder.icmp_signed("!=", builder.load(_field(builder, shared, 2)), _INT32(0))
         with builder.if_then(has_failed):
             context.call_conv.return_user_exc(builder, MemoryError, ("There is no memory left.",))
@@ -72,26 +77,22 @@ def in_team(
     return types.void(work, arguments, types.intp, types.intp), generate
 
 
-def _start(builder: Any, shared: Any, wanted: Any, call: Any) -> None:
-    """Write the function that each thread of the team runs, and start the team."""
-    module = builder.module
-    name = module.get_unique_name("l2s_part")
-    body = ir.Function(module, ir.FunctionType(_VOID, [_BYTES]), name)
+def _new_body(module: Any) -> tuple[Any, Any]:
+    """Return an empty function of the data that a team shares, and what writes into it."""
+    kind = ir.FunctionType(_VOID, [_BYTES])
+    body = ir.Function(module, kind, module.get_unique_name("l2s_part"))
     body.linkage = "internal"
-    inside = ir.IRBuilder(body.append_basic_block("entry"))
-    own = inside.bitcast(body.args[0], shared.type)
+    return body, ir.IRBuilder(body.append_basic_block("entry"))
+
+
+def _share(inside: Any, rows: Any) -> tuple[Any, Any, Any]:
+    """Return which part of a team's work a thread has: its number, first row and end."""
     part, team = (  # the team may be smaller than asked for
-        inside.sext(inside.call(_external(module, name, _INT32, []), []), _INT64)
+        inside.sext(inside.call(_external(inside.module, name, _INT32, []), []), _INT64)
         for name in (threads.NUMBER, threads.SIZE)
     )
-    rows = inside.load(_field(inside, own, 1))
     first = inside.sdiv(inside.mul(rows, part), team)
-    last = inside.sdiv(inside.mul(rows, inside.add(part, _INT64(1))), team)
-    call(inside, own, part, first, last)
-    inside.ret_void()
-    entry = _external(module, threads.PARALLEL, _VOID, [body.type, _BYTES, _INT32, _INT32])
-    asked = builder.trunc(wanted, _INT32)
-    builder.call(entry, [body, builder.bitcast(shared, _BYTES), asked, _INT32(0)])
+    return part, first, inside.sdiv(inside.mul(rows, inside.add(part, _INT64(1))), team)
 
 
 def _field(builder: Any, struct: Any, place: int) -> Any:

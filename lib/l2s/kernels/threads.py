@@ -30,8 +30,8 @@ def entry_points() -> dict[str, Any]:
             return {name: getattr(library, name) for name in (PARALLEL, NUMBER, SIZE)}
     return {
         PARALLEL: _Parallel(_in_own_threads),
-        NUMBER: _Count(lambda: _own.number),
-        SIZE: _Count(lambda: _own.size),
+        NUMBER: _Count(lambda: getattr(_own, "number", 0)),
+        SIZE: _Count(lambda: getattr(_own, "size", 1)),
     }
 
 
@@ -46,5 +46,6 @@ def _in_own_threads(body: int, data: int, size: int, flags: int) -> None:
     for thread in threads:
         thread.start()
     run(0)
+    del _own.number, _own.size  # this thread goes on, and is one of one
     for thread in threads:
         thread.join()
