@@ -65,7 +65,8 @@ def failures(name, dtypes=tuple(PRECISION)):
         gradient = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
         wide = x.double()
         expected = by_formula(wide, gradient.double(), quantile, correction, hard)
-        result, state = implementation.forward(x, quantile, correction, hard)
+        result, state, is_finite = implementation.forward(x, quantile, correction, hard)
+        assert is_finite
         pulled = implementation.backward(gradient, x, state, quantile, correction, hard)
         is_kept = implementation.mask(x, quantile, correction)[0]
         # A number within rounding of the threshold may fall on either side.

@@ -5,18 +5,19 @@ hands out an uninitialised tensor from a small stock. The memory goes back to th
 last tensor on it is gone, as its storage keeps it alive until then: no live tensor can share it.
 """
 
-import queue
-import threading
+import math
 import weakref
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 _LIMIT = 256 * 2**20  # bytes kept in stock at most
-_stock: list[Any] = []  # arrays of bytes, as are all below
-_lock = threading.Lock()
-_returned: queue.SimpleQueue[Any] = queue.SimpleQueue()
+# Arrays of bytes under their identities, the one that was unused longest first. Threads and the
+# garbage collector come in at any moment, and no lock keeps them out: a list of all values, a new
+# entry and a `pop` are each one step.
+_stock: dict[int, Any] = {}
 # What was handed out: a reference that does not keep it alive, and the memory behind it.
 _loans: dict[int, tuple[weakref.ref[Any], Any]] = {}
 
@@ -30,51 +31,51 @@ def take(numel: int, *, like: Tensor) -> Tensor:
     torch.float64
     """
     size = numel * like.element_size()
-    if like.device.type != "cpu" or not 0 < size <= _LIMIT:
+    if not like.is_cpu or not 0 < size <= _LIMIT:
         return like.new_empty(numel)
+    return torch.frombuffer(array((size,), np.dtype(np.uint8)), dtype=like.dtype)
+
+
+def array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Return an uninitialised array, for compiled code to fill and ``torch.from_numpy`` to take.
+
+    The array itself must outlive its views: their memory goes back to the stock without it.
+
+    >>> array((2, 3), np.dtype(np.float32)).shape
+    (2, 3)
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if not 0 < size <= _LIMIT:
+        return np.empty(shape, dtype)
     memory = _from_stock(size)
     if memory is None:
-        memory = torch.empty(size, dtype=torch.uint8).numpy()
-    loan = memory[:size]
-    # torch.from_numpy keeps `loan` alive as long as the storage; then the memory comes back.
+        memory = torch.empty(size, dtype=torch.uint8).numpy()  # aligned as PyTorch has it
+    loan = np.ndarray(shape, dtype, memory)
+    # The storage of a tensor made from it keeps it alive. A view by numpy keeps `memory` alone.
     reference = weakref.ref(loan, _give_back)
     _loans[id(reference)] = reference, memory
-    return torch.from_numpy(loan).view(like.dtype)
+    return loan
 
 
 def clear() -> None:
     """Hand the stock back to the system."""
-    with _lock:
-        _collect()
-        _stock.clear()
+    _stock.clear()
 
 
 def _from_stock(size: int) -> Any:
     """The smallest memory in stock that is large enough and not wastefully so, or None."""
-    with _lock:
-        _collect()
-        best = None
-        for place, memory in enumerate(_stock):
-            if size <= memory.size <= 2 * size and (
-                best is None or memory.size < _stock[best].size
-            ):
-                best = place
-        return None if best is None else _stock.pop(best)
+    best = None
+    for memory in list(_stock.values()):
+        if size <= memory.size <= 2 * size and (best is None or memory.size < best.size):
+            best = memory
+    return None if best is None else _stock.pop(id(best), None)  # None: another thread was faster
 
 
 def _give_back(reference: weakref.ref[Any]) -> None:
-    # The garbage collector may call this anywhere, even while this thread holds the lock: the
-    # queue takes memory at any moment, and whoever has the lock next sorts it in.
-    _returned.put(_loans.pop(id(reference))[1])
-    if _lock.acquire(blocking=False):
-        try:
-            _collect()
-        finally:
-            _lock.release()
-
-
-def _collect() -> None:
-    while not _returned.empty():
-        _stock.append(_returned.get())
-    while sum(memory.size for memory in _stock) > _LIMIT:
-        _stock.pop(0)  # the one that was unused longest
+    memory = _loans.pop(id(reference))[1]
+    _stock[id(memory)] = memory
+    kept = 0
+    for memory in reversed(list(_stock.values())):
+        kept += memory.size
+        if kept > _LIMIT:
+            _stock.pop(id(memory), None)

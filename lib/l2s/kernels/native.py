@@ -19,6 +19,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.extending import overload
+from torch import Tensor
 
 # The terms of the series that leave an error below half a unit in the last place.
 _EXP_TERMS = {np.float32: 7, np.float64: 13}
@@ -47,6 +48,11 @@ def compile_with(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 element = compile_with(fastmath={"contract"})
 loop = compile_with(fastmath={"contract", "nnan", "nsz", "reassoc"})
+
+
+def as_array(tensor: Tensor) -> Any:
+    """Return a tensor on a CPU as an array on the same memory, without its gradient."""
+    return (tensor.detach() if tensor.requires_grad else tensor).numpy()
 
 
 def exp(x: float) -> float:

@@ -15,4 +15,9 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 def widened(numbers: Tensor) -> Tensor:
     """Return the numbers in that dtype, the tensor itself where it has it."""
-    return numbers.to(wide(numbers.dtype))
+    return in_dtype(numbers, wide(numbers.dtype))
+
+
+def in_dtype(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the numbers in a dtype; where they have it, PyTorch is not even asked."""
+    return numbers if numbers.dtype == dtype else numbers.to(dtype)

@@ -250,8 +250,8 @@ class _Walk:
 
     def _visit_instance(self, value: Any, where: str) -> None:
         wrapped = getattr(value, "__wrapped__", None)
-        if isinstance(value, torch.library.CustomOpDef):  # with all that its module registers
-            wrapped = sys.modules[value._init_fn.__module__]
+        if wrapped is not None and isinstance(value, torch._ops.OpOverload):
+            wrapped = sys.modules[wrapped.__module__]  # with all that it registers for the operator
         if wrapped is not None and not is_followed(type(value).__module__):
             self.add("wrapper", version(type(value).__module__))  # compiled by a library
             self.visit(wrapped, where)

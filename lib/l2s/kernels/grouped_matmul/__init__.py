@@ -9,6 +9,7 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.grouped_matmul.operator import operator
+from l2s.kernels.registration import call
 
 __all__ = ["grouped_matmul"]
 
@@ -76,4 +77,4 @@ def grouped_matmul(x: _Rows, weights: _Weights, group_sizes: Int[Tensor, " group
     """
     checks.same_dtype(x=x, weights=weights)
     checks.same_device(x=x, weights=weights, group_sizes=group_sizes)
-    return operator(x, weights, group_sizes)
+    return call(operator, x, weights, group_sizes)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from l2s.kernels.backends import backend
+from l2s.kernels.registration import registered
 
 
-@torch.library.custom_op("l2s::grouped_matmul", mutates_args=())
+@registered("grouped_matmul")
 def operator(x: Tensor, weights: Tensor, sizes: Tensor) -> Tensor:
     """Return x_i W_g(i) for every row i.
 
@@ -27,7 +28,7 @@ def operator(x: Tensor, weights: Tensor, sizes: Tensor) -> Tensor:
     return result
 
 
-@torch.library.custom_op("l2s::grouped_outer", mutates_args=())
+@registered("grouped_outer")
 def outer(x: Tensor, y: Tensor, sizes: Tensor) -> Tensor:
     """Return for every group the sum of x_i y_i^T over its rows."""
     counts = _counts(sizes, len(x))
@@ -38,12 +39,12 @@ def outer(x: Tensor, y: Tensor, sizes: Tensor) -> Tensor:
     return result
 
 
-@operator.register_fake
+@torch.library.register_fake(operator)
 def _shape(x: Tensor, weights: Tensor, sizes: Tensor) -> Tensor:
     return x.new_empty(len(x), weights.shape[2])
 
 
-@outer.register_fake
+@torch.library.register_fake(outer)
 def _outer_shape(x: Tensor, y: Tensor, sizes: Tensor) -> Tensor:
     return x.new_empty(len(sizes), x.shape[1], y.shape[1])
 
@@ -83,5 +84,5 @@ def _counts(sizes: Tensor, rows: int) -> list[int]:
     return counts
 
 
-operator.register_autograd(_differentiate, setup_context=_save)
-outer.register_autograd(_differentiate_outer, setup_context=_save)
+torch.library.register_autograd(operator, _differentiate, setup_context=_save)
+torch.library.register_autograd(outer, _differentiate_outer, setup_context=_save)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from l2s.kernels.log_mass import rectangular, symmetric
 from l2s.kernels.log_mass.reference import log_mass_reference
+from l2s.kernels.registration import registered
 
 _SMALL = 128 * 128  # products up to this size are quicker without the operator
 _KEEPING_BLOCK = 512  # rows a block where the exponentials are kept: few calls, in the cache
@@ -50,7 +51,7 @@ def dispatch(
         )[0]
 
 
-@torch.library.custom_op("l2s::log_mass", mutates_args=())
+@registered("log_mass")
 def operator(
     anchors: Tensor,
     candidates: Tensor | None,
@@ -74,7 +75,7 @@ def operator(
     return mass.log().add_(shift), mass, shift, kept
 
 
-@torch.library.custom_op("l2s::log_mass_backward", mutates_args=())
+@registered("log_mass_backward")
 def operator_backward(
     gradient: Tensor,
     anchors: Tensor,
@@ -98,7 +99,7 @@ def operator_backward(
     )
 
 
-@operator.register_fake
+@torch.library.register_fake(operator)
 def _shapes(
     anchors: Tensor,
     candidates: Tensor | None,
@@ -118,7 +119,7 @@ def _shapes(
     return row, torch.empty_like(row), torch.empty_like(row), anchors.new_empty(size)
 
 
-@operator_backward.register_fake
+@torch.library.register_fake(operator_backward)
 def _backward_shapes(
     gradient: Tensor, anchors: Tensor, candidates: Tensor | None, *_: Any
 ) -> tuple[Tensor, Tensor]:
@@ -177,4 +178,4 @@ def _differentiable_backward(
     return gradients.get(id(a)), gradients.get(id(c))
 
 
-operator.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(operator, _differentiate, setup_context=_save)

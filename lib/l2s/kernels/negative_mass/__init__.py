@@ -12,6 +12,7 @@ from torch import Tensor
 from l2s import checks
 from l2s.kernels.negative_mass.operator import operator
 from l2s.kernels.precision import widened
+from l2s.kernels.registration import call
 
 __all__ = ["decoupled_loss_rows", "negative_log_mass"]
 
@@ -100,7 +101,7 @@ def decoupled_loss_rows(
 
 def _apply(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
     checks.same_device(scores=scores, positives=positives)
-    mass, loss, _ = operator(widened(scores).contiguous(), positives.contiguous())
+    mass, loss, _ = call(operator, widened(scores).contiguous(), positives.contiguous())
     return mass, loss
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from l2s.kernels import buffers, native
-from l2s.kernels.native import element, loop
+from l2s.kernels.native import as_array, element, loop
 from l2s.kernels.native_team import in_team, parts_of
 
 MARKS_BAD_ROWS = True
@@ -51,7 +51,7 @@ def backward(
 
 
 def _array(tensor: Tensor) -> Any:
-    return (tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor.detach()).numpy()
+    return as_array(tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor)
 
 
 @element

@@ -8,9 +8,10 @@ from torch import Tensor
 from l2s import checks
 from l2s.kernels.backends import backend
 from l2s.kernels.negative_mass.reference import differentiable
+from l2s.kernels.registration import registered
 
 
-@torch.library.custom_op("l2s::negative_mass", mutates_args=())
+@registered("negative_mass")
 def operator(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return l of contiguous rows, their decoupled loss, and their states for the backward pass.
 
@@ -29,7 +30,7 @@ def operator(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return mass, loss, state
 
 
-@torch.library.custom_op("l2s::negative_mass_backward", mutates_args=())
+@registered("negative_mass_backward")
 def operator_backward(
     for_mass: Tensor, for_loss: Tensor, scores: Tensor, positives: Tensor, state: Tensor
 ) -> Tensor:
@@ -41,13 +42,13 @@ def operator_backward(
     return result
 
 
-@operator.register_fake
+@torch.library.register_fake(operator)
 def _shapes(scores: Tensor, positives: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rows = len(scores)
     return scores.new_empty(rows), scores.new_empty(rows), scores.new_empty(rows, 2)
 
 
-@operator_backward.register_fake
+@torch.library.register_fake(operator_backward)
 def _backward_shapes(for_mass: Tensor, for_loss: Tensor, scores: Tensor, *_: Tensor) -> Tensor:
     return torch.empty_like(scores)
 
@@ -90,4 +91,4 @@ def _check(scores: Tensor, positives: Tensor) -> None:
         )
 
 
-operator.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(operator, _differentiate, setup_context=_save)

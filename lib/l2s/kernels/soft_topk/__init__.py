@@ -14,6 +14,7 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.precision import widened
+from l2s.kernels.registration import call
 from l2s.kernels.soft_topk.operator import operator
 
 __all__ = ["log_soft_topk", "soft_topk"]
@@ -124,7 +125,8 @@ def _apply(scores: Tensor, k: int | Tensor, sharpness: float, dim: int, log: boo
     moved = scores.movedim(dim, -1)
     rows = moved.reshape(-1, moved.shape[-1]) if moved.numel() else moved.flatten(0, -2)
     each_k = _k_of_rows(k, moved).reshape(-1)
-    result = operator(widened(rows).contiguous(), each_k.contiguous(), float(sharpness), log)[0]
+    given = widened(rows).contiguous(), each_k.contiguous(), float(sharpness), log
+    result = call(operator, *given)[0]
     return result.to(scores.dtype).view(moved.shape).movedim(-1, dim)
 
 

@@ -8,14 +8,13 @@ sigmoids at each step of the search. Near the threshold and above it the sigmoid
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from l2s.kernels import buffers, native
-from l2s.kernels.native import element, loop
+from l2s.kernels.native import as_array, element, loop
 from l2s.kernels.native_team import in_team, parts_of
 
 MARKS_BAD_ROWS = True
@@ -34,29 +33,24 @@ def forward(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Ten
     The state is NaN in rows that hold a score that is not finite; their result means nothing.
     """
     rows, columns = scores.shape
-    result = buffers.take(scores.numel(), like=scores).view(scores.shape)
-    state = scores.new_empty(rows, 3)
-    kind = state.numpy().dtype.type
-    arrays = (_array(scores), k.numpy(), _array(result), state.numpy())
-    scale = kind(sharpness)
+    given = as_array(scores)
+    result, state = buffers.array(given.shape, given.dtype), np.empty((rows, 3), given.dtype)
+    arrays, scale = (given, as_array(k), result, state), given.dtype.type(sharpness)
     far, tolerance = _FAR[scores.dtype], _TOLERANCE[scores.dtype]
     _forward((*arrays, scale, far, tolerance, log), rows, rows * columns, torch.get_num_threads())
-    return result, state
+    return torch.from_numpy(result), torch.from_numpy(state)
 
 
 def backward(
     gradient: Tensor, scores: Tensor, state: Tensor, sharpness: float, log: bool
 ) -> Tensor:
     """Return the gradient for the scores, given the one for p (or log p)."""
-    result = buffers.take(scores.numel(), like=scores).view(scores.shape)
-    arrays = (_array(gradient.contiguous()), _array(scores), state.numpy(), _array(result))
-    scale = state.numpy().dtype.type(sharpness)
+    given = as_array(scores)
+    result = buffers.array(given.shape, given.dtype)
+    arrays = (as_array(gradient.contiguous()), given, as_array(state), result)
+    scale = given.dtype.type(sharpness)
     _backward((*arrays, scale, log), len(scores), scores.numel(), torch.get_num_threads())
-    return result
-
-
-def _array(tensor: Tensor) -> Any:
-    return tensor.detach().numpy()
+    return torch.from_numpy(result)
 
 
 @element

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.backends import backend
+from l2s.kernels.registration import registered
 
 _SHARPEST = 1e30  # beyond it, scores that float32 can tell apart have long been chosen or not
 
 
-@torch.library.custom_op("l2s::soft_topk", mutates_args=())
+@registered("soft_topk")
 def operator(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
     """Return p (or log p) of contiguous rows, and the rows' states for the backward pass.
 
@@ -29,7 +30,7 @@ def operator(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Te
     return result, state
 
 
-@torch.library.custom_op("l2s::soft_topk_backward", mutates_args=())
+@registered("soft_topk_backward")
 def operator_backward(
     gradient: Tensor, scores: Tensor, state: Tensor, sharpness: float, log: bool
 ) -> Tensor:
@@ -42,12 +43,12 @@ def operator_backward(
     return result
 
 
-@operator.register_fake
+@torch.library.register_fake(operator)
 def _shapes(scores: Tensor, k: Tensor, sharpness: float, log: bool) -> tuple[Tensor, Tensor]:
     return torch.empty_like(scores), scores.new_empty(len(scores), 3)
 
 
-@operator_backward.register_fake
+@torch.library.register_fake(operator_backward)
 def _backward_shapes(gradient: Tensor, scores: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(scores)
 
@@ -96,4 +97,4 @@ def _check_k(k: Tensor, columns: int) -> None:
         )
 
 
-operator.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(operator, _differentiate, setup_context=_save)

@@ -12,6 +12,7 @@ from jaxtyping import BFloat16, Bool, Float16, Float32, Float64, Int
 from torch import Tensor
 
 from l2s import checks
+from l2s.kernels.registration import call
 from l2s.kernels.sparse_ffn.operator import operator
 from l2s.kernels.sparse_ffn.reference import ACTIVATIONS
 
@@ -121,4 +122,4 @@ def sparse_ffn(
             "a gate beside each entry of `active`."
         )
     lists = active if active.dtype == torch.bool else active.long()
-    return operator(x, keys, values, lists, gates, activation)
+    return call(operator, x, keys, values, lists, gates, activation)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from l2s.kernels.backends import backend
+from l2s.kernels.registration import registered
 from l2s.kernels.sparse_ffn.reference import activate, check_lists
 
 
-@torch.library.custom_op("l2s::sparse_ffn", mutates_args=())
+@registered("sparse_ffn")
 def operator(
     x: Tensor, keys: Tensor, values: Tensor, active: Tensor, gates: Tensor | None, activation: str
 ) -> Tensor:
@@ -44,7 +45,7 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor if is_plain else tensor.detach().contiguous()
 
 
-@operator.register_fake
+@torch.library.register_fake(operator)
 def _shape(x: Tensor, keys: Tensor, values: Tensor, *_: Any) -> Tensor:
     return x.new_empty(len(x), values.shape[1])
 
@@ -98,4 +99,4 @@ def _slope(scores: Tensor, activation: str) -> Tensor:
     return torch.special.ndtr(scores) + scores * density
 
 
-operator.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(operator, _differentiate, setup_context=_save)

@@ -13,6 +13,7 @@ from jaxtyping import BFloat16, Bool, Float16, Float32, Float64
 from torch import Tensor
 
 from l2s import checks
+from l2s.kernels.registration import call
 from l2s.kernels.statistical_topk.operator import mask_operator, operator
 
 __all__ = ["statistical_topk", "statistical_topk_mask"]
@@ -81,7 +82,7 @@ def statistical_topk(
     rows = _rows(x, k, dim, correction)
     if rows is None:
         return x.clone()
-    return _as_before(operator(rows, k, correction, hard)[0], x, dim)
+    return _as_before(call(operator, rows, k, correction, hard)[0], x, dim)
 
 
 @checks.typed
@@ -109,7 +110,7 @@ def statistical_topk_mask(
     rows = _rows(x, k, dim, correction)
     if rows is None:
         return torch.ones_like(x, dtype=torch.bool)
-    return _as_before(mask_operator(rows.detach(), k, correction), x, dim)
+    return _as_before(call(mask_operator, rows.detach(), k, correction), x, dim)
 
 
 def _rows(x: Tensor, k: int, dim: int, correction: int) -> Tensor | None:

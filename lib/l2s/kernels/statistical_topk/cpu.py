@@ -14,54 +14,49 @@ import torch
 from torch import Tensor
 
 from l2s.kernels import buffers
-from l2s.kernels.native import element, loop
+from l2s.kernels.native import as_array, element, loop
 from l2s.kernels.native_team import in_team, parts_of
-from l2s.kernels.precision import widened
+from l2s.kernels.precision import in_dtype, widened
 
-MARKS_BAD_ROWS = True
 _CHUNK = 4096
 
 
-def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Tensor, Tensor]:
-    """Return y of every row, and the rows' states.
+def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Tensor, Tensor, bool]:
+    """Return y of every row, the rows' states, and whether these are finite.
 
-    The state is NaN or infinite in rows with a number that is; their results mean nothing.
+    They are not where a number is NaN or infinite; the results of such rows mean nothing.
     """
-    wide = widened(x.detach())
-    state = wide.new_empty(len(wide), 3)
-    result = buffers.take(wide.numel(), like=wide).view(wide.shape)
-    freedom = wide.shape[1] - correction
-    arrays = [tensor.numpy() for tensor in (wide, state, result)]
-    _forward(*arrays, quantile, freedom, hard, torch.get_num_threads())
-    return result.to(x.dtype), state
+    wide = as_array(widened(x))
+    rows, columns = wide.shape
+    state, result = np.empty((rows, 3), wide.dtype), buffers.array(wide.shape, wide.dtype)
+    limit, freedom = torch.get_num_threads(), columns - correction
+    is_finite = _forward(wide, state, result, quantile, freedom, hard, limit)
+    return in_dtype(torch.from_numpy(result), x.dtype), torch.from_numpy(state), is_finite
 
 
-def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, Tensor]:
-    """Return which numbers are kept, and the rows' states."""
-    wide = widened(x.detach())
-    state = wide.new_empty(len(wide), 3)
-    result = torch.empty(wide.shape, dtype=torch.bool)
-    freedom = wide.shape[1] - correction
-    arrays = [tensor.numpy() for tensor in (wide, state, result)]
-    _mask(*arrays, quantile, freedom, torch.get_num_threads())
-    return result, state
+def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, bool]:
+    """Return which numbers are kept, and whether the rows' states are finite."""
+    wide = as_array(widened(x))
+    rows, columns = wide.shape
+    state, result = np.empty((rows, 3), wide.dtype), np.empty(wide.shape, np.bool_)
+    is_finite = _mask(wide, state, result, quantile, columns - correction, torch.get_num_threads())
+    return torch.from_numpy(result), is_finite
 
 
 def backward(
     gradient: Tensor, x: Tensor, state: Tensor, quantile: float, correction: int, hard: bool
 ) -> Tensor:
     """Return the gradient for x: the part that passes, less the pull of the threshold."""
-    wide, pulled = widened(x.detach()), widened(gradient.detach())
-    result = buffers.take(wide.numel(), like=wide).view(wide.shape)
-    arrays = [tensor.numpy() for tensor in (pulled, wide, state, result)]
-    limit = torch.get_num_threads()
+    wide, pulled = as_array(widened(x)), as_array(widened(gradient))
+    result = buffers.array(wide.shape, wide.dtype)
+    given, limit = (pulled, wide, as_array(state)), torch.get_num_threads()
     if hard:
-        _pass_all(*arrays, limit)
-        return result.to(x.dtype)
-    pull = _pulls(*arrays[:3], limit)
-    slopes = _slopes(arrays[2], pull, quantile, wide.shape[1], correction)
-    _pull_all(*arrays, slopes, limit)
-    return result.to(x.dtype)
+        _pass_all(*given, result, limit)
+    else:
+        pull = _pulls(*given, limit)
+        slopes = _slopes(given[2], pull, quantile, wide.shape[1], correction)
+        _pull_all(*given, result, slopes, limit)
+    return in_dtype(torch.from_numpy(result), x.dtype)
 
 
 def _slopes(state: Any, pull: Any, quantile: float, columns: int, correction: int) -> Any:
@@ -78,24 +73,25 @@ def _slopes(state: Any, pull: Any, quantile: float, columns: int, correction: in
 
 @element
 def _forward(x, state, result, quantile, freedom, hard, limit):
-    parts = _find_states(x, state, quantile, freedom, limit)
+    parts, is_finite = _find_states(x, state, quantile, freedom, limit)
     in_team(_keep, (x, state, result, hard), len(x) * _chunks(x), parts)
+    return is_finite
 
 
 @element
 def _mask(x, state, result, quantile, freedom, limit):
-    parts = _find_states(x, state, quantile, freedom, limit)
+    parts, is_finite = _find_states(x, state, quantile, freedom, limit)
     in_team(_mark, (x, state, result), len(x) * _chunks(x), parts)
+    return is_finite
 
 
 @element
 def _find_states(x, state, quantile, freedom, limit):
-    """Fill in the state of every row; return how many parts the work is worth."""
+    """Fill in all states; return how many parts the work is worth, and whether they are finite."""
     moments, chunks = np.empty((len(x), _chunks(x), 3)), len(x) * _chunks(x)
     parts = parts_of(chunks, x.size, limit)
     in_team(_moments, (x, moments), chunks, parts)
-    _join(moments, quantile, freedom, state)
-    return parts
+    return parts, _join(moments, quantile, freedom, state)
 
 
 @element
@@ -169,7 +165,8 @@ def _careful(part):
 
 @element
 def _join(moments, quantile, freedom, state):
-    """The mean, the deviation and the threshold of each row, from its chunks."""
+    """The mean, the deviation and the threshold of each row, from its chunks; are they finite?"""
+    are_finite = True
     for i in range(len(state)):
         count, mean, spread = 0.0, 0.0, 0.0
         for j in range(moments.shape[1]):
@@ -180,6 +177,8 @@ def _join(moments, quantile, freedom, state):
             count += size
         deviation = math.sqrt(spread / freedom)
         state[i, 0], state[i, 1], state[i, 2] = mean, deviation, mean + quantile * deviation
+        are_finite &= math.isfinite(state[i, 0] + state[i, 1] + state[i, 2])
+    return are_finite
 
 
 @element

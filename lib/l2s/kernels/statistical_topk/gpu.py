@@ -11,24 +11,25 @@ import triton.language as tl
 from torch import Tensor
 
 from l2s.kernels.precision import wide
+from l2s.kernels.statistical_topk.reference import are_finite
 from l2s.kernels.triton_rows import halves, sizes
 
-MARKS_BAD_ROWS = True
 
+def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Tensor, Tensor, bool]:
+    """Return y of every row, the rows' states, and whether these are finite.
 
-def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Tensor, Tensor]:
-    """Return y of every row, and the rows' states.
-
-    The state is NaN or infinite in rows with a number that is; their results mean nothing.
+    They are not where a number is NaN or infinite; the results of such rows mean nothing.
     """
     result = torch.empty_like(x)
-    return result, _launch(x, quantile, correction, result, "hard" if hard else "soft")
+    state = _launch(x, quantile, correction, result, "hard" if hard else "soft")
+    return result, state, are_finite(state)
 
 
-def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, Tensor]:
-    """Return which numbers are kept, and the rows' states."""
+def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, bool]:
+    """Return which numbers are kept, and whether the rows' states are finite."""
     result = torch.empty_like(x, dtype=torch.bool)
-    return result, _launch(x, quantile, correction, result.view(torch.int8), "mask")
+    state = _launch(x, quantile, correction, result.view(torch.int8), "mask")
+    return result, are_finite(state)
 
 
 def backward(

@@ -1,7 +1,6 @@
 """The operator, registered once with PyTorch: autograd, torch.compile and opcheck see one op."""
 
 import functools
-import math
 from statistics import NormalDist
 from typing import Any
 
@@ -11,9 +10,10 @@ from torch import Tensor
 from l2s import checks
 from l2s.kernels.backends import backend
 from l2s.kernels.precision import wide
+from l2s.kernels.registration import registered
 
 
-@torch.library.custom_op("l2s::statistical_topk", mutates_args=())
+@registered("statistical_topk")
 def operator(x: Tensor, k: int, correction: int, hard: bool) -> tuple[Tensor, Tensor]:
     """Return y of contiguous rows, and the rows' states for the backward pass.
 
@@ -22,23 +22,25 @@ def operator(x: Tensor, k: int, correction: int, hard: bool) -> tuple[Tensor, Te
     if not x.numel():
         return torch.empty_like(x), _empty_state(x)
     implementation = backend("statistical_topk", x.device.type, x.numel())
-    result, state = implementation.forward(x, _quantile(k, x.shape[1]), correction, hard)
-    _check(x, state)
+    result, state, is_finite = implementation.forward(x, _quantile(k, x.shape[1]), correction, hard)
+    if not is_finite:
+        checks.finite("x", x)
     return result, state
 
 
-@torch.library.custom_op("l2s::statistical_topk_mask", mutates_args=())
+@registered("statistical_topk_mask")
 def mask_operator(x: Tensor, k: int, correction: int) -> Tensor:
     """Return which numbers of contiguous rows are kept."""
     if not x.numel():
         return torch.empty_like(x, dtype=torch.bool)
     implementation = backend("statistical_topk", x.device.type, x.numel())
-    result, state = implementation.mask(x, _quantile(k, x.shape[1]), correction)
-    _check(x, state)
+    result, is_finite = implementation.mask(x, _quantile(k, x.shape[1]), correction)
+    if not is_finite:
+        checks.finite("x", x)
     return result
 
 
-@torch.library.custom_op("l2s::statistical_topk_backward", mutates_args=())
+@registered("statistical_topk_backward")
 def operator_backward(
     gradient: Tensor, x: Tensor, state: Tensor, k: int, correction: int, hard: bool
 ) -> Tensor:
@@ -52,17 +54,17 @@ def operator_backward(
     return result
 
 
-@operator.register_fake
+@torch.library.register_fake(operator)
 def _shapes(x: Tensor, k: int, correction: int, hard: bool) -> tuple[Tensor, Tensor]:
     return torch.empty_like(x), _empty_state(x)
 
 
-@mask_operator.register_fake
+@torch.library.register_fake(mask_operator)
 def _mask_shape(x: Tensor, k: int, correction: int) -> Tensor:
     return torch.empty_like(x, dtype=torch.bool)
 
 
-@operator_backward.register_fake
+@torch.library.register_fake(operator_backward)
 def _backward_shape(gradient: Tensor, x: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(x)
 
@@ -75,11 +77,6 @@ def _empty_state(x: Tensor) -> Tensor:
 def _quantile(k: int, n: int) -> float:
     """Q(1 - k / n), from the lower tail: no digit is lost where k is small."""
     return -NormalDist().inv_cdf(k / n)
-
-
-def _check(x: Tensor, state: Tensor) -> None:
-    if not math.isfinite(state.sum().item()):
-        checks.finite("x", x)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -117,4 +114,4 @@ def _differentiable_backward(
     return passed - passed.sum(dim=1, keepdim=True) * (1 / x.shape[1] + slope)
 
 
-operator.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(operator, _differentiate, setup_context=_save)

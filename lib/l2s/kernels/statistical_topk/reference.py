@@ -5,29 +5,29 @@ mean, their standard deviation and the threshold. Half precision is computed in 
 are taken in float64.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from l2s.kernels.precision import widened
 
-MARKS_BAD_ROWS = True
 
+def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Tensor, Tensor, bool]:
+    """Return y of every row, the rows' states, and whether these are finite.
 
-def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Tensor, Tensor]:
-    """Return y of every row, and the rows' states.
-
-    The state is NaN or infinite in rows with a number that is; their results mean nothing.
+    They are not where a number is NaN or infinite; the results of such rows mean nothing.
     """
     state, wide = _state(x, quantile, correction), widened(x)
     threshold = state[:, 2:]
     kept = wide if hard else wide - threshold
-    return torch.where(wide > threshold, kept, 0).to(x.dtype), state
+    return torch.where(wide > threshold, kept, 0).to(x.dtype), state, are_finite(state)
 
 
-def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, Tensor]:
-    """Return which numbers are kept, and the rows' states."""
+def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, bool]:
+    """Return which numbers are kept, and whether the rows' states are finite."""
     state = _state(x, quantile, correction)
-    return widened(x) > state[:, 2:], state
+    return widened(x) > state[:, 2:], are_finite(state)
 
 
 def backward(
@@ -42,6 +42,11 @@ def backward(
     pull = passed.sum(dim=1, keepdim=True, dtype=torch.float64).to(wide.dtype)
     per_deviation = torch.where(deviation > 0, quantile / ((columns - correction) * deviation), 0)
     return (passed - pull * (1 / columns + per_deviation * (wide - mean))).to(x.dtype)
+
+
+def are_finite(state: Tensor) -> bool:
+    """Whether all states are; a sum that overflows may say no."""
+    return math.isfinite(state.sum().item())
 
 
 def _state(x: Tensor, quantile: float, correction: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.precision import widened
+from l2s.kernels.registration import call
 from l2s.kernels.topk_attention.operator import operator
 from l2s.kernels.topk_attention.reference import FORMS, Choice, choose
 
@@ -104,7 +105,8 @@ def topk_attention(
     checks.same_dtype(**tensors)
     checks.same_device(**tensors)
     flat = [None if each is None else each.flatten(0, 1) for each in (query, keys, values, *own)]
-    result = operator(
+    result = call(
+        operator,
         *flat,
         choice.width,
         choice.start,

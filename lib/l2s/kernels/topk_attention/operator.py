@@ -12,12 +12,13 @@ from torch import Tensor
 from l2s import checks
 from l2s.kernels.backends import backend
 from l2s.kernels.precision import widened
+from l2s.kernels.registration import registered
 from l2s.kernels.topk_attention.reference import Choice, quantiles, score, visible
 
 NAMES = ("query", "keys", "values", "predictor_query", "predictor_keys")
 
 
-@torch.library.custom_op("l2s::topk_attention", mutates_args=())
+@registered("topk_attention")
 def operator(
     query: Tensor,
     keys: Tensor,
@@ -51,7 +52,7 @@ def operator(
     return result
 
 
-@operator.register_fake
+@torch.library.register_fake(operator)
 def _shape(query: Tensor, keys: Tensor, values: Tensor, *_: Any) -> Tensor:
     return query.new_empty(*query.shape[:2], values.shape[2])
 
@@ -118,4 +119,4 @@ def _placed(part: Tensor, like: Tensor, start: int) -> Tensor:
     return torch.nn.functional.pad(part, (start, after))
 
 
-operator.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(operator, _differentiate, setup_context=_save)
