@@ -6,12 +6,11 @@ call that finds the caches cold takes a fifth of a millisecond less without it, 
 where ``call`` passes by the layer that records gradients.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
-
-_library = torch.library.Library("l2s", "FRAGMENT")
 
 
 def registered(name: str) -> Callable[[Callable[..., Any]], torch._ops.OpOverload[..., Any]]:
@@ -30,13 +29,19 @@ def registered(name: str) -> Callable[[Callable[..., Any]], torch._ops.OpOverloa
 
     def register(function: Callable[..., Any]) -> torch._ops.OpOverload[..., Any]:
         schema = torch.library.infer_schema(function, mutates_args=())
-        _library.define(name + schema, tags=[torch.Tag.pt2_compliant_tag])
-        _library.impl(name, function, "CompositeExplicitAutograd")
+        _library().define(name + schema, tags=[torch.Tag.pt2_compliant_tag])
+        _library().impl(name, function, "CompositeExplicitAutograd")
         operator = getattr(torch.ops.l2s, name).default
         operator.__wrapped__ = function  # for those who ask where it comes from
         return operator
 
     return register
+
+
+@functools.cache
+def _library() -> torch.library.Library:
+    """The operators' namespace: they live as long as this object."""
+    return torch.library.Library("l2s", "FRAGMENT")
 
 
 def call(operator: torch._ops.OpOverload[..., Any], *arguments: Any) -> Any:

@@ -12,6 +12,7 @@ from jaxtyping import BFloat16, Bool, Float16, Float32, Float64, Int
 from torch import Tensor
 
 from l2s import checks
+from l2s.kernels.precision import in_dtype
 from l2s.kernels.registration import call
 from l2s.kernels.sparse_ffn.operator import operator
 from l2s.kernels.sparse_ffn.reference import ACTIVATIONS
@@ -113,7 +114,9 @@ def sparse_ffn(
     ValueError: `active` names the neurons -1 to 3, but there are 3: pass 0 to 2, and -1 to fill...
     """
     checks.one_of("activation", activation, ACTIVATIONS)
-    given = {"x": x, "keys": keys, "values": values} | ({} if gates is None else {"gates": gates})
+    given = {"x": x, "keys": keys, "values": values}
+    if gates is not None:
+        given["gates"] = gates
     checks.same_dtype(**given)
     checks.same_device(active=active, **given)
     if gates is not None and gates.shape != active.shape:
@@ -121,5 +124,5 @@ def sparse_ffn(
             f"`gates` has shape {tuple(gates.shape)}, but `active` has {tuple(active.shape)}. Pass "
             "a gate beside each entry of `active`."
         )
-    lists = active if active.dtype == torch.bool else active.long()
+    lists = active if active.dtype == torch.bool else in_dtype(active, torch.int64)
     return call(operator, x, keys, values, lists, gates, activation)

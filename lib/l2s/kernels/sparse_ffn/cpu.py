@@ -29,9 +29,9 @@ def forward(
     if x.dtype not in (torch.float32, torch.float64):
         check_lists(active, len(keys))
         return reference.forward(x, keys, values, active, gates, activation)
-    entries = (active.view(torch.uint8) if is_mask else active).numpy()
-    weights = np.ones((1, 1), x.numpy().dtype) if gates is None else gates.numpy()
-    arrays = (x.numpy(), keys.numpy(), values.numpy(), entries, weights)
+    entries = active.view(torch.uint8) if is_mask else active
+    weights = x if gates is None else gates  # where there are no gates, nobody reads them
+    arrays = [tensor.numpy() for tensor in (x, keys, values, entries, weights)]
     number = ACTIVATIONS.index(activation)
     result, is_proper = _forward(
         *arrays, is_mask, gates is not None, number, torch.get_num_threads()
@@ -43,18 +43,41 @@ def forward(
 
 @element
 def _forward(x, keys, values, entries, gates, is_mask, is_gated, activation, limit):
-    ends, tokens, places, is_proper = _plan(entries, is_mask, len(keys))
-    # Of a list that is not proper nothing is read.
-    used = np.flatnonzero(ends[1:] > ends[:-1]) if is_proper else np.empty(0, np.int64)
+    ends = tokens = np.empty(0, np.int64)
+    if len(x) == 1:
+        used, places, is_proper = _plan_one(entries[0], is_mask, len(keys))
+    else:
+        ends, tokens, places, is_proper = _plan(entries, is_mask, len(keys))
+        used = np.flatnonzero(ends[1:] > ends[:-1])
+    if not is_proper:
+        used = used[:0]  # nothing is read
     parts = parts_of(used.size, used.size * (keys.shape[1] + values.shape[1]), limit)
     sums = np.zeros((parts, len(x), values.shape[1]), x.dtype)
     given = (x, keys, values, gates, used, ends, tokens, places, is_gated, activation, sums)
     in_team(_add, given, used.size, parts)
-    # In the order of the neurons, so that the sum does not depend on which thread came first.
+    # In the order of the parts, so that the sum does not depend on which thread came first.
     result = sums[0]
     for part in range(1, parts):
         result += sums[part]
     return result, is_proper
+
+
+@element
+def _plan_one(entries, is_mask, neurons):
+    """For a single token: its neurons, in the order of its list, and their places there."""
+    used, places = np.empty(entries.size, np.int64), np.empty(entries.size, np.int64)
+    is_seen, count, is_proper = np.zeros(neurons, np.bool_), 0, True
+    for place in range(entries.size):
+        neuron = place if is_mask else entries[place]
+        if (is_mask and not entries[place]) or neuron == -1:
+            continue
+        if not 0 <= neuron < neurons or is_seen[neuron]:
+            is_proper = False
+            continue
+        is_seen[neuron] = True
+        used[count], places[count] = neuron, place
+        count += 1
+    return used[:count], places[:count], is_proper
 
 
 @element
@@ -108,8 +131,9 @@ def _add(
     """Add what some neurons give, to a sum of this part's own."""
     result = sums[part]
     if len(x) == 1:
+        own = slice(first, last)
         _add_to_one(
-            x[0], keys, values, gates, used[first:last], ends, places, is_gated, activation, result
+            x[0], keys, values, gates[0], used[own], places[own], is_gated, activation, result
         )
         return
     for number in range(first, last):
@@ -123,14 +147,14 @@ def _add(
 
 
 @element
-def _add_to_one(x, keys, values, gates, neurons, ends, places, is_gated, activation, result):
+def _add_to_one(x, keys, values, gates, neurons, places, is_gated, activation, result):
     """The same for a single token."""
     hidden = np.empty(neurons.size, x.dtype)
     native_rows.dots(keys, neurons, 0, x, hidden)
     for n in range(neurons.size):
         hidden[n] = _activated(hidden[n], activation)
         if is_gated:
-            hidden[n] *= gates[0, places[ends[neurons[n]]]]
+            hidden[n] *= gates[places[n]]
     native_rows.add_rows(values, neurons, hidden, result[0])
 
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from l2s.kernels.precision import widened
+from l2s.kernels.precision import in_dtype, wide, widened
 
 
 def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Tensor, Tensor, bool]:
@@ -18,10 +18,10 @@ def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Te
 
     They are not where a number is NaN or infinite; the results of such rows mean nothing.
     """
-    state, wide = _state(x, quantile, correction), widened(x)
+    state, numbers = _state(x, quantile, correction), widened(x)
     threshold = state[:, 2:]
-    kept = wide if hard else wide - threshold
-    return torch.where(wide > threshold, kept, 0).to(x.dtype), state, are_finite(state)
+    result = torch.where(numbers > threshold, numbers, 0) if hard else (numbers - threshold).relu()
+    return in_dtype(result, x.dtype), state, are_finite(state)
 
 
 def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, bool]:
@@ -34,14 +34,14 @@ def backward(
     gradient: Tensor, x: Tensor, state: Tensor, quantile: float, correction: int, hard: bool
 ) -> Tensor:
     """Return the gradient for x: the part that passes, less the pull of the threshold."""
-    wide, columns = widened(x), x.shape[1]
+    numbers, columns = widened(x), x.shape[1]
     mean, deviation, threshold = (state[:, i : i + 1] for i in range(3))
-    passed = torch.where(wide > threshold, gradient.to(wide.dtype), 0)
+    passed = torch.where(numbers > threshold, gradient.to(numbers.dtype), 0)
     if hard:
         return passed.to(x.dtype)
-    pull = passed.sum(dim=1, keepdim=True, dtype=torch.float64).to(wide.dtype)
+    pull = passed.sum(dim=1, keepdim=True, dtype=torch.float64).to(numbers.dtype)
     per_deviation = torch.where(deviation > 0, quantile / ((columns - correction) * deviation), 0)
-    return (passed - pull * (1 / columns + per_deviation * (wide - mean))).to(x.dtype)
+    return (passed - pull * (1 / columns + per_deviation * (numbers - mean))).to(x.dtype)
 
 
 def are_finite(state: Tensor) -> bool:
@@ -51,9 +51,10 @@ def are_finite(state: Tensor) -> bool:
 
 def _state(x: Tensor, quantile: float, correction: int) -> Tensor:
     exact = x.double()
-    lowest, highest = (end[:, None] for end in exact.aminmax(dim=1))
+    lowest, highest = exact.amin(dim=1, keepdim=True), exact.amax(dim=1, keepdim=True)
     # The mean of equal numbers may be rounded to another one: it lies between the ends.
     mean = exact.mean(dim=1, keepdim=True).clamp(lowest, highest)
-    squares = (exact - mean).square().sum(dim=1, keepdim=True)
-    deviation = (squares / (x.shape[1] - correction)).sqrt()
-    return torch.cat([mean, deviation, mean + quantile * deviation], dim=1).to(widened(x).dtype)
+    distance = torch.linalg.vector_norm(exact - mean, dim=1, keepdim=True)
+    deviation = distance / math.sqrt(x.shape[1] - correction)
+    state = torch.cat([mean, deviation, mean + quantile * deviation], dim=1)
+    return in_dtype(state, wide(x.dtype))
