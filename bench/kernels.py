@@ -49,7 +49,7 @@ GOALS = (
     Goal(
         "attention",
         "scaled_dot_product_attention",
-        f"topk_attention, a cache of {HEAD_DIM // 4}",
+        f"topk_attention, a cache of {HEAD_DIM // 4} in bfloat16",
         6,
     ),
 )
@@ -123,10 +123,11 @@ def attention_runs(scale: int) -> dict[str, Run]:
         width: tuple(each[..., :width].contiguous() for each in (query, keys))
         for width in (HEAD_DIM // 2, HEAD_DIM // 4)
     }
+    halved = tuple(each.bfloat16() for each in caches[HEAD_DIM // 4])
     few = keys[:, :, :top_k].contiguous(), values[:, :, :top_k].contiguous()
 
-    def cached(width: int) -> Run:
-        return lambda: topk_attention(query, keys, values, top_k=top_k, predictor=caches[width])
+    def cached(predictor: tuple[Tensor, ...]) -> Run:
+        return lambda: topk_attention(query, keys, values, top_k=top_k, predictor=predictor)
 
     def floor() -> None:
         caches[HEAD_DIM // 2][1].sum()
@@ -143,8 +144,9 @@ def attention_runs(scale: int) -> dict[str, Run]:
     half, quarter = HEAD_DIM // 2, HEAD_DIM // 4
     return {
         f"reading {half} + {top_k} keys and values (floor)": floor,
-        f"topk_attention, a cache of {half} dimensions": cached(half),
-        f"topk_attention, a cache of {quarter}": cached(quarter),
+        f"topk_attention, a cache of {half} dimensions": cached(caches[half]),
+        f"topk_attention, a cache of {quarter}": cached(caches[quarter]),
+        f"topk_attention, a cache of {quarter} in bfloat16": cached(halved),
         f"topk_attention, the first {half}": lambda: topk_attention(
             query, keys, values, top_k=top_k, predictor=half
         ),

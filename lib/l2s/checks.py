@@ -103,6 +103,8 @@ def _form(args: tuple[Any, ...], kwargs: dict[str, Any], plain: frozenset[int | 
             form.append((place, kind))
         elif kind is int or kind is str or kind is bool or value is None:
             form.append((place, kind, value))
+        elif kind is tuple and (inner := _form(value, {}, frozenset())) is not None:
+            form.append((place, inner))
         else:
             return None
     return tuple(form)

@@ -49,18 +49,25 @@ def inputs(heads, queries, context, dim, outputs, width):
 
 
 def choices(dim, width):
-    """All dimensions or some, the keys' own or a cache; both forms; causal or not."""
+    """Both forms; causal or not; and where the scores come from.
+
+    None: the keys' own dimensions, all or some. "as the keys" or bfloat16: a cache of that dtype.
+    """
     first = Choice(width, 0, TOP_K, 0.0, dim**-0.5, False, False)
     own = replace(first, width=dim)
     return {
-        "own scores": (own, False),
-        "first dimensions": (first, False),
-        "spark": (replace(first, start=min(width, dim - 1), is_spark=True), False),
-        "a cache, causal": (replace(first, is_causal=True), True),
-        "a cache, spark, causal": (replace(first, is_causal=True, is_spark=True), True),
-        "a threshold": (replace(first, top_k=0, threshold=1.0), False),
-        "out of reach": (replace(first, top_k=0, threshold=1e6), True),
-        "far apart": (replace(own, scale=100.0), False),
+        "own scores": (own, None),
+        "first dimensions": (first, None),
+        "spark": (replace(first, start=min(width, dim - 1), is_spark=True), None),
+        "a cache, causal": (replace(first, is_causal=True), "as the keys"),
+        "a cache, spark, causal": (
+            replace(first, is_causal=True, is_spark=True),
+            "as the keys",
+        ),
+        "a cache in bfloat16": (first, torch.bfloat16),
+        "a threshold": (replace(first, top_k=0, threshold=1.0), None),
+        "out of reach": (replace(first, top_k=0, threshold=1e6), "as the keys"),
+        "far apart": (replace(own, scale=100.0), None),
     }
 
 
@@ -94,13 +101,16 @@ def failures(name, quick=False):
         if quick and dtype != torch.float32 and case != "decoding":
             continue
         given = [tensor.to(dtype) for tensor in inputs(*shape)]
-        for how, (choice, has_cache) in choices(shape[3], shape[5]).items():
-            tensors = given if has_cache else [*given[:3], given[0], given[1]]
+        for how, (choice, kind) in choices(shape[3], shape[5]).items():
+            cache = given[3:] if kind else given[:2]
+            if kind == torch.bfloat16:
+                cache = [tensor.to(kind) for tensor in cache]
+            tensors = [*given[:3], *cache]
             expected = by_loop(*(tensor.double() for tensor in tensors), choice)
-            found = implementation.forward(*tensors, choice)
+            found, is_finite = implementation.forward(*tensors, choice)
             scale = given[2].double().abs().max()
             error = ((found.double() - expected).abs() / scale).nan_to_num(torch.inf).max().item()
-            if found.dtype != dtype or not error < PRECISION[dtype]:
+            if found.dtype != dtype or not is_finite or not error < PRECISION[dtype]:
                 yield f"{case}, {dtype}, {how}: {found.dtype}, {error / PRECISION[dtype]:.1f}"
 
 

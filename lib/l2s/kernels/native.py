@@ -65,6 +65,11 @@ def log1p(x: float) -> float:
     return math.log1p(x)
 
 
+def as_float(x: Any) -> float:
+    """Return a number as it is, or the bfloat16 whose bits an unsigned integer of 16 holds."""
+    raise NotImplementedError("compiled code only")
+
+
 def ordered(x: float) -> int:
     """A whole number in the order of the floats: LLVM vectorises the maximum of these alone.
 
@@ -141,6 +146,17 @@ def _log1p(x: Any) -> Any:
         return total * w
 
     return run
+
+
+@overload(as_float, jit_options={"error_model": "numpy"})
+def _as_float(x: Any) -> Any:
+    def from_bits(x: Any) -> Any:
+        return np.int32(np.int32(x) << 16).view(np.float32)
+
+    def itself(x: Any) -> Any:
+        return x
+
+    return from_bits if x == numba.types.uint16 else itself
 
 
 @overload(ordered, jit_options={"error_model": "numpy"})

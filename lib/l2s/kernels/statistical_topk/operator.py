@@ -1,7 +1,5 @@
 """The operator, registered once with PyTorch: autograd, torch.compile and opcheck see one op."""
 
-import functools
-from statistics import NormalDist
 from typing import Any
 
 import torch
@@ -10,6 +8,7 @@ from torch import Tensor
 from l2s import checks
 from l2s.kernels.backends import backend
 from l2s.kernels.precision import wide
+from l2s.kernels.quantile import upper_quantile
 from l2s.kernels.registration import registered
 
 
@@ -22,7 +21,9 @@ def operator(x: Tensor, k: int, correction: int, hard: bool) -> tuple[Tensor, Te
     if not x.numel():
         return torch.empty_like(x), _empty_state(x)
     implementation = backend("statistical_topk", x.device.type, x.numel())
-    result, state, is_finite = implementation.forward(x, _quantile(k, x.shape[1]), correction, hard)
+    result, state, is_finite = implementation.forward(
+        x, upper_quantile(k, x.shape[1]), correction, hard
+    )
     if not is_finite:
         checks.finite("x", x)
     return result, state
@@ -34,7 +35,7 @@ def mask_operator(x: Tensor, k: int, correction: int) -> Tensor:
     if not x.numel():
         return torch.empty_like(x, dtype=torch.bool)
     implementation = backend("statistical_topk", x.device.type, x.numel())
-    result, is_finite = implementation.mask(x, _quantile(k, x.shape[1]), correction)
+    result, is_finite = implementation.mask(x, upper_quantile(k, x.shape[1]), correction)
     if not is_finite:
         checks.finite("x", x)
     return result
@@ -49,7 +50,7 @@ def operator_backward(
         return torch.empty_like(x)
     implementation = backend("statistical_topk", x.device.type, x.numel())
     result: Tensor = implementation.backward(
-        gradient.contiguous(), x, state, _quantile(k, x.shape[1]), correction, hard
+        gradient.contiguous(), x, state, upper_quantile(k, x.shape[1]), correction, hard
     )
     return result
 
@@ -71,12 +72,6 @@ def _backward_shape(gradient: Tensor, x: Tensor, *_: Any) -> Tensor:
 
 def _empty_state(x: Tensor) -> Tensor:
     return x.new_empty(len(x), 3, dtype=wide(x.dtype))
-
-
-@functools.lru_cache(maxsize=64)
-def _quantile(k: int, n: int) -> float:
-    """Q(1 - k / n), from the lower tail: no digit is lost where k is small."""
-    return -NormalDist().inv_cdf(k / n)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -110,7 +105,7 @@ def _differentiable_backward(
     is_flat = squares == 0
     # c / ((n - c) s), written without the deviation: s^2 = squares / (n - c)
     scale = ((x.shape[1] - correction) * torch.where(is_flat, 1, squares)).rsqrt()
-    slope = torch.where(is_flat, 0, _quantile(k, x.shape[1]) * centred * scale)
+    slope = torch.where(is_flat, 0, upper_quantile(k, x.shape[1]) * centred * scale)
     return passed - passed.sum(dim=1, keepdim=True) * (1 / x.shape[1] + slope)
 
 

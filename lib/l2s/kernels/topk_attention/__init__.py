@@ -6,6 +6,7 @@ r"""Attention over few keys: a cheap predictor chooses them, and only their valu
 
 import math
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -65,7 +66,8 @@ def topk_attention(
             first r dimensions of query and keys; in the form "spark" s then takes the others. Two
             tensors, shapes (batch, heads, queries, part) and (batch, heads, context, part): a cache
             of its own, which costs part / dim of the memory of the keys and is read from end to
-            end, where the first r dimensions of each key are read with gaps.
+            end, where the first r dimensions of each key are read with gaps. It may be in
+            bfloat16, which costs half of that; p is computed in the precision of the query.
         form: "softmax" or "spark".
         scale: The factor of s; 1 / sqrt(its dimensions) if left out. p is not scaled.
         is_causal: Whether a query sees no key behind its own place.
@@ -97,12 +99,12 @@ def topk_attention(
     """
     choice = _choice(query, keys, top_k, threshold, predictor, form, scale, is_causal)
     tensors = {"query": query, "keys": keys, "values": values}
+    checks.same_dtype(**tensors)
     own: tuple[Tensor, Tensor] | tuple[None, None] = (None, None)
     if isinstance(predictor, tuple):
         own = predictor
-        tensors |= {"predictor[0]": own[0], "predictor[1]": own[1]}
         _check_predictor(query, keys, own)
-    checks.same_dtype(**tensors)
+        tensors |= {"predictor[0]": own[0], "predictor[1]": own[1]}
     checks.same_device(**tensors)
     flat = [None if each is None else each.flatten(0, 1) for each in (query, keys, values, *own)]
     result = call(
@@ -192,6 +194,11 @@ def _check_predictor(query: Tensor, keys: Tensor, own: tuple[Tensor, Tensor]) ->
                 f"`predictor[{number}]` has shape {tuple(tensor.shape)}, but needs "
                 f"{tuple(beside.shape[:3])} and the dimensions of the predictor, 1 or more and the "
                 "same in both. Pass the predictor's queries, then its keys."
+            )
+        if tensor.dtype not in (query.dtype, torch.bfloat16):
+            raise TypeError(
+                f"`predictor[{number}]` is {tensor.dtype}, but must be {query.dtype}, as `query` "
+                "is, or torch.bfloat16. Convert it with .to(query.dtype)."
             )
 
 

@@ -2,7 +2,8 @@
 
 The predictor's scores of a query are kept in a buffer. Then come the moments, the threshold, a list
 of the chosen keys, and one visit to each key and to each value of the list. Half precision has no
-type in numba: there the reference runs.
+type in numba: there the reference runs. A predictor's cache in bfloat16 comes as whole numbers, and
+their bits are those of a float32, cut off.
 """
 
 import math
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from l2s.kernels import native, native_rows
-from l2s.kernels.native import element, loop
+from l2s.kernels.native import as_array, element, loop
 from l2s.kernels.native_team import in_team, parts_of
+from l2s.kernels.precision import in_dtype
 from l2s.kernels.topk_attention import reference
 from l2s.kernels.topk_attention.reference import Choice, seen_by
 
@@ -25,15 +27,18 @@ def forward(
     predictor_query: Tensor,
     predictor_keys: Tensor,
     choice: Choice,
-) -> Tensor:
-    """Return the values of the chosen keys, weighed by the softmax of their logits."""
+) -> tuple[Tensor, bool]:
+    """Return the values of the chosen keys, weighed by the softmax of their logits; all finite?"""
     given = (query, keys, values, predictor_query, predictor_keys)
     if query.dtype not in (torch.float32, torch.float64):
         return reference.forward(*given, choice)
+    if predictor_keys.dtype == torch.bfloat16:  # its bits, of which the kernel makes numbers
+        predictor_keys = predictor_keys.view(torch.uint16)
+    predictor_query = in_dtype(predictor_query, query.dtype)
     heads, queries, context = len(query), query.shape[1], keys.shape[1]
-    seen, above = seen_by(query, keys, choice)
-    result = query.new_empty(heads, queries, values.shape[2])
-    arrays = [tensor.numpy() for tensor in (*given, seen, above, result)]
+    seen, above = (np.array(each) for each in seen_by(queries, context, choice))
+    arrays = [as_array(tensor) for tensor in (query, keys, values, predictor_query, predictor_keys)]
+    result = np.empty((heads, queries, values.shape[2]), arrays[0].dtype)
     options = (
         choice.width,
         choice.start,
@@ -43,13 +48,15 @@ def forward(
         choice.is_spark,
     )
     rows = heads * queries
-    _forward((*arrays, *options), rows, rows * context * choice.width, torch.get_num_threads())
-    return result
+    work, limit = rows * context * choice.width, torch.get_num_threads()
+    is_finite = _forward((*arrays, seen, above, result, *options), result, rows, work, limit)
+    return torch.from_numpy(result), is_finite
 
 
 @element
-def _forward(given, rows, numbers, limit):
+def _forward(given, result, rows, numbers, limit):
     in_team(_attend, given, rows, parts_of(rows, numbers, limit))
+    return math.isfinite(result.sum())
 
 
 @element
@@ -105,10 +112,19 @@ def _attend(
 def _gather(scores, threshold, largest, is_whole, places):
     """List the keys that are chosen, and return how many there are."""
     count = 0
-    for j in range(scores.size):
-        if is_whole or scores[j] > threshold or scores[j] == largest:
+    if is_whole:
+        for j in range(scores.size):
+            places[j] = j
+        return scores.size
+    # Each place is written, and counts if it is to stay: that takes no guess at what comes next.
+    if largest > threshold:
+        for j in range(scores.size):
             places[count] = j
-            count += 1
+            count += scores[j] > threshold
+    else:
+        for j in range(scores.size):
+            places[count] = j
+            count += scores[j] == largest
     return count
 
 
@@ -140,14 +156,17 @@ def _predict(query, keys, scores):
         three, four = keys[j + 2 * quarter, :width], keys[j + 3 * quarter, :width]
         a = b = c = d = kind(0)
         for i in range(width):
-            a += query[i] * one[i]
-            b += query[i] * two[i]
-            c += query[i] * three[i]
-            d += query[i] * four[i]
+            a += query[i] * native.as_float(one[i])
+            b += query[i] * native.as_float(two[i])
+            c += query[i] * native.as_float(three[i])
+            d += query[i] * native.as_float(four[i])
         scores[j], scores[j + quarter] = a, b
         scores[j + 2 * quarter], scores[j + 3 * quarter] = c, d
     for j in range(4 * quarter, scores.size):
-        scores[j] = native_rows.dot(query, keys[j, :width])
+        e = kind(0)
+        for i in range(width):
+            e += query[i] * native.as_float(keys[j, i])
+        scores[j] = e
 
 
 @loop

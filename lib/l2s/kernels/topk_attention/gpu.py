@@ -7,11 +7,12 @@ softmax: no scores are written to memory.
 
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from l2s.kernels.topk_attention.reference import Choice, seen_by
+from l2s.kernels.topk_attention.reference import Choice, are_finite, seen_by
 from l2s.kernels.triton_rows import halves
 
 _BLOCK = 32
@@ -25,10 +26,12 @@ def forward(
     predictor_query: Tensor,
     predictor_keys: Tensor,
     choice: Choice,
-) -> Tensor:
-    """Return the values of the chosen keys, weighed by the softmax of their logits."""
+) -> tuple[Tensor, bool]:
+    """Return the values of the chosen keys, weighed by the softmax of their logits; all finite?"""
     heads, queries, context = len(query), query.shape[1], keys.shape[1]
-    seen, above = seen_by(query, keys, choice)
+    counts, quantiles = seen_by(queries, context, choice)
+    seen = torch.tensor(counts, device=query.device)
+    above = torch.tensor(quantiles, device=query.device, dtype=torch.float64)
     result = query.new_empty(heads, queries, values.shape[2])
     attend_kernel[(heads * queries,)](
         query,
@@ -47,7 +50,7 @@ def forward(
         num_warps=_WARPS,
         **constants(query, values, predictor_query, choice),
     )
-    return result
+    return result, are_finite(result)
 
 
 def constants(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from l2s import checks
 from l2s.kernels.backends import backend
-from l2s.kernels.precision import widened
+from l2s.kernels.precision import in_dtype, widened
 from l2s.kernels.registration import registered
 from l2s.kernels.topk_attention.reference import Choice, quantiles, score, visible
 
@@ -38,15 +38,15 @@ def operator(
     What depends on values is checked here, so that it is checked in a compiled graph too.
     """
     choice = Choice(width, start, top_k, threshold, scale, is_causal, is_spark)
-    result = query.new_zeros(*query.shape[:2], values.shape[2])
-    if not result.numel():
-        return result
+    if not (query.shape[0] and query.shape[1] and values.shape[2]):
+        return query.new_zeros(*query.shape[:2], values.shape[2])
     own_query = query if predictor_query is None else predictor_query
     own_keys = keys if predictor_keys is None else predictor_keys
-    given = [tensor.detach().contiguous() for tensor in (query, keys, values, own_query, own_keys)]
+    given = [tensor.contiguous() for tensor in (query, keys, values, own_query, own_keys)]
     implementation = backend("topk_attention", query.device.type, keys.numel())
-    result = implementation.forward(*given, choice)
-    if not result.sum(dtype=torch.float64).isfinite():
+    result: Tensor
+    result, is_finite = implementation.forward(*given, choice)
+    if not is_finite:
         for name, tensor in zip(NAMES, given, strict=True):
             checks.finite(name, tensor)
     return result
@@ -63,12 +63,14 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    choice, dtype = ctx.choice, gradient.dtype
+    choice = ctx.choice
     # As in the forward pass, or half precision would choose other keys.
     query, keys, values = map(widened, ctx.saved_tensors[:3])
     gradient = widened(gradient)
     has_cache = ctx.saved_tensors[3] is not None
-    own_query, own_keys = map(widened, ctx.saved_tensors[3:]) if has_cache else (query, keys)
+    own_query, own_keys = query, keys
+    if has_cache:
+        own_query, own_keys = (in_dtype(each, query.dtype) for each in ctx.saved_tensors[3:])
     found = score(query, keys, own_query, own_keys, choice)
     is_read = found.is_chosen.any(dim=-2)[..., None]  # the others may be anything
     keys, values = torch.where(is_read, keys, 0), torch.where(is_read, values, 0)
@@ -93,7 +95,8 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
             for_query, for_own_query = for_query + for_own_query, None
             for_keys, for_own_keys = for_keys + for_own_keys, None
     results = (for_query, for_keys, weights.mT @ gradient, for_own_query, for_own_keys)
-    return (*(None if each is None else each.to(dtype) for each in results), *[None] * 7)
+    given = zip(results, ctx.saved_tensors, strict=True)
+    return (*(None if each is None else each.to(like.dtype) for each, like in given), *[None] * 7)
 
 
 def _through_threshold(pull: Tensor, predicted: Tensor, choice: Choice) -> Tensor:

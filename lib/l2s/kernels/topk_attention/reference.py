@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from l2s.kernels.precision import widened
+from l2s.kernels.precision import in_dtype, wide, widened
+from l2s.kernels.quantile import upper_quantile
 
 FORMS = ("softmax", "spark")
 
@@ -48,13 +49,20 @@ def forward(
     predictor_query: Tensor,
     predictor_keys: Tensor,
     choice: Choice,
-) -> Tensor:
-    """Return the values of the chosen keys, weighed by the softmax of their logits."""
-    predictor = (widened(predictor_query), widened(predictor_keys))
+) -> tuple[Tensor, bool]:
+    """Return the values of the chosen keys, weighed by the softmax of their logits; all finite?"""
+    kind = wide(query.dtype)
+    predictor = (in_dtype(predictor_query, kind), in_dtype(predictor_keys, kind))
     found = score(widened(query), widened(keys), *predictor, choice)
     is_used = found.is_chosen.any(dim=-2)[..., None]  # what no query reads may be anything
     read = torch.where(is_used, widened(values), 0)
-    return (found.logits.softmax(dim=-1) @ read).to(query.dtype)
+    result = (found.logits.softmax(dim=-1) @ read).to(query.dtype)
+    return result, are_finite(result)
+
+
+def are_finite(result: Tensor) -> bool:
+    """Whether all numbers are; a sum that overflows may say no."""
+    return math.isfinite(result.sum(dtype=torch.float64).item())
 
 
 def score(
@@ -100,13 +108,13 @@ def quantiles(count: Tensor, top_k: int) -> Tensor:
     return -torch.special.ndtri(share)
 
 
-def seen_by(query: Tensor, keys: Tensor, choice: Choice) -> tuple[Tensor, Tensor]:
+def seen_by(queries: int, context: int, choice: Choice) -> tuple[list[int], list[float]]:
     """How many keys each place of a query sees, and the quantile of its threshold."""
-    queries, context = query.shape[1], keys.shape[1]
-    count = torch.full((queries,), context, device=query.device)
+    counts = [context] * queries
     if choice.is_causal:
-        count = torch.arange(context - queries, context, device=query.device) + 1
-    return count, quantiles(count, choice.top_k)
+        counts = list(range(context - queries + 1, context + 1))
+    k = choice.top_k
+    return counts, [upper_quantile(k, n) if 0 < k < n else 0.0 for n in counts]
 
 
 def visible(predicted: Tensor, is_causal: bool) -> Tensor:
