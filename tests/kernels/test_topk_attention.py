@@ -176,26 +176,25 @@ class TestAnswers:
         assert topk_attention(query[:0], keys[:0], values[:0], top_k=5).shape == (0, 3, 1, 4)
 
     @pytest.mark.parametrize("form", ["softmax", "spark"])
-@pytest.mark.usefixtures("implementation")
-def test_a_cache_in_bfloat16_is_one_of_rounded_numbers(form):
-    given = [tensor.float().requires_grad_() for tensor in drawn(queries=2)]
-    halves = [tensor.bfloat16().requires_grad_() for tensor in cache(queries=2)]
-    wide = [tensor.detach().float().requires_grad_() for tensor in halves]
-    found, expected = (
-        topk_attention(*given, predictor=tuple(own), top_k=5, form=form) for own in (halves, wide)
-    )
-    torch.testing.assert_close(found, expected)
-    if form == "spark":
-        pulled, wished = (
-            torch.autograd.grad(result.square().sum(), own)
-            for result, own in ((found, halves), (expected, wide))
+    def test_a_cache_in_bfloat16_is_one_of_rounded_numbers(self, form):
+        given = [tensor.float().requires_grad_() for tensor in drawn(queries=2)]
+        halves = [tensor.bfloat16().requires_grad_() for tensor in cache(queries=2)]
+        wide = [tensor.detach().float().requires_grad_() for tensor in halves]
+        found, expected = (
+            topk_attention(*given, predictor=tuple(own), top_k=5, form=form)
+            for own in (halves, wide)
         )
-        for one, other in zip(pulled, wished, strict=True):
-            assert one.dtype == torch.bfloat16
-            torch.testing.assert_close(one.float(), other, rtol=1e-2, atol=1e-4)
+        torch.testing.assert_close(found, expected)
+        if form == "spark":
+            pulled, wished = (
+                torch.autograd.grad(result.square().sum(), own)
+                for result, own in ((found, halves), (expected, wide))
+            )
+            for one, other in zip(pulled, wished, strict=True):
+                assert one.dtype == torch.bfloat16
+                torch.testing.assert_close(one.float(), other, rtol=1e-2, atol=1e-4)
 
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_half_precision_is_computed_in_float32(self, dtype):
         given = [tensor.to(dtype).requires_grad_() for tensor in drawn(context=400)]
         wide = [tensor.detach().float().requires_grad_() for tensor in given]

@@ -1,22 +1,12 @@
 """Products with some rows of a matrix that lie anywhere in memory, for the numba kernels.
 
 Four rows are read at a time: one stream waits for the memory, four share the wait. On rows of 128
-numbers out of 32 MB that halves the time. The beginnings of the eight rows after them are asked for
-meanwhile, which takes off another tenth.
+numbers out of 32 MB that halves the time.
 """
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
 from l2s.kernels.native import element, loop
-
-_AHEAD = 8  # rows
-_BEGINNING = 512  # bytes; from there on the processor guesses by itself
-_LINE = 64  # bytes that come together
 
 
 @element
@@ -24,7 +14,6 @@ def dots(rows: Any, places: Any, start: int, vector: Any, out: Any) -> None:
     """Set out[n] to the product of a vector with row places[n], from column ``start`` on."""
     n = 0
     while n + 4 <= places.size:
-        _ask_for(rows, places[n + _AHEAD : n + _AHEAD + 4])
         _four_dots(rows, places[n : n + 4], start, vector, out[n : n + 4])
         n += 4
     while n < places.size:
@@ -37,46 +26,11 @@ def add_rows(rows: Any, places: Any, weights: Any, out: Any) -> None:
     """Add to ``out`` the rows at ``places``, each times its weight."""
     n = 0
     while n + 4 <= places.size:
-        _ask_for(rows, places[n + _AHEAD : n + _AHEAD + 4])
         _add_four(rows, places[n : n + 4], weights[n : n + 4], out)
         n += 4
     while n < places.size:
         add_row(rows[places[n]], weights[n], out)
         n += 1
-
-
-@element
-def _ask_for(rows: Any, places: Any) -> None:
-    step = _LINE // rows.itemsize
-    for n in range(places.size):
-        for column in range(0, min(rows.shape[1], _BEGINNING // rows.itemsize), step):
-            _prefetch(rows, places[n], column)
-
-
-def _asking(_: Any, array: Any, row: Any, column: Any) -> tuple[Any, Any]:
-    """Ask for a line of memory, and go on without it."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place = cgutils.get_item_pointer(
-            context,
-            builder,
-            array,
-            context.make_array(array)(context, builder, values[0]),
-            values[1:],
-            wraparound=False,
-            boundscheck=False,
-        )
-        whole, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole])
-        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        # To read it; into the second cache; as data, not as code.
-        builder.call(ask, [builder.bitcast(place, pointer), whole(0), whole(2), whole(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp), generate
-
-
-_prefetch: Any = intrinsic(_asking)
 
 
 @loop
