@@ -159,11 +159,10 @@ class CausalAttention(nn.Module):
         self, x: Float[Tensor, "batch tokens dim"], first: int = 0
     ) -> tuple[_Heads, _Heads, _Heads]:
         """Return queries, keys and values by heads; the tokens stand at ``first`` and after."""
-        query, keys, values = (
-            self.project(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )
+        parts = self.project(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         places = torch.arange(first, first + x.shape[1], device=x.device)
-        return self._rotated(query, places), self._rotated(keys, places), values
+        query, keys = self._rotated(parts[:2], places)
+        return query, keys, parts[2]
 
     @checks.typed
     def attend(self, query: _Heads, keys: Tensor, values: Tensor) -> _Heads:
