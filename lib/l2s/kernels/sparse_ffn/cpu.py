@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from l2s.kernels import native_rows
-from l2s.kernels.native import element
+from l2s.kernels.native import as_array, element
 from l2s.kernels.native_team import in_team, parts_of
 from l2s.kernels.sparse_ffn import reference
 from l2s.kernels.sparse_ffn.reference import ACTIVATIONS, check_lists
@@ -31,7 +31,7 @@ def forward(
         return reference.forward(x, keys, values, active, gates, activation)
     entries = active.view(torch.uint8) if is_mask else active
     weights = x if gates is None else gates  # where there are no gates, nobody reads them
-    arrays = [tensor.numpy() for tensor in (x, keys, values, entries, weights)]
+    arrays = [as_array(tensor) for tensor in (x, keys, values, entries, weights)]
     number = ACTIVATIONS.index(activation)
     result, is_proper = _forward(
         *arrays, is_mask, gates is not None, number, torch.get_num_threads()

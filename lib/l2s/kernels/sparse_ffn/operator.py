@@ -29,20 +29,14 @@ def operator(
     if not implementation.MARKS_BAD_LISTS:
         check_lists(active, len(keys))
     result: Tensor = implementation.forward(
-        _plain(x),
-        _plain(keys),
-        _plain(values),
-        _plain(active),
-        None if gates is None else _plain(gates),
+        x.contiguous(),
+        keys.contiguous(),
+        values.contiguous(),
+        active.contiguous(),
+        None if gates is None else gates.contiguous(),
         activation,
     )
     return result
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    """Return a contiguous tensor without a gradient, the tensor itself where it is one."""
-    is_plain = tensor.is_contiguous() and not tensor.requires_grad
-    return tensor if is_plain else tensor.detach().contiguous()
 
 
 @torch.library.register_fake(operator)

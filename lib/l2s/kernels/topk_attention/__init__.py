@@ -118,7 +118,7 @@ def topk_attention(
         choice.is_causal,
         choice.is_spark,
     )
-    return result.unflatten(0, query.shape[:2])
+    return result.view(*query.shape[:2], *result.shape[1:])
 
 
 @checks.typed

@@ -15,7 +15,6 @@ from torch import Tensor
 from l2s.kernels import native, native_rows
 from l2s.kernels.native import as_array, element, loop
 from l2s.kernels.native_team import in_team, parts_of
-from l2s.kernels.precision import in_dtype
 from l2s.kernels.topk_attention import reference
 from l2s.kernels.topk_attention.reference import Choice, seen_by
 
@@ -32,12 +31,10 @@ def forward(
     given = (query, keys, values, predictor_query, predictor_keys)
     if query.dtype not in (torch.float32, torch.float64):
         return reference.forward(*given, choice)
-    if predictor_keys.dtype == torch.bfloat16:  # its bits, of which the kernel makes numbers
-        predictor_keys = predictor_keys.view(torch.uint16)
-    predictor_query = in_dtype(predictor_query, query.dtype)
+    given = (query, keys, values, _bits(predictor_query), _bits(predictor_keys))
     heads, queries, context = len(query), query.shape[1], keys.shape[1]
     seen, above = (np.array(each) for each in seen_by(queries, context, choice))
-    arrays = [as_array(tensor) for tensor in (query, keys, values, predictor_query, predictor_keys)]
+    arrays = [as_array(tensor) for tensor in given]
     result = np.empty((heads, queries, values.shape[2]), arrays[0].dtype)
     options = (
         choice.width,
@@ -51,6 +48,11 @@ def forward(
     work, limit = rows * context * choice.width, torch.get_num_threads()
     is_finite = _forward((*arrays, seen, above, result, *options), result, rows, work, limit)
     return torch.from_numpy(result), is_finite
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """Return numbers in bfloat16 as whole numbers, others as they are."""
+    return tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
 
 
 @element
@@ -83,11 +85,14 @@ def _attend(
     scores = np.empty(keys.shape[1], query.dtype)
     logits = np.empty(keys.shape[1], query.dtype)
     places = np.empty(keys.shape[1], np.int64)
+    own_query = np.empty(width, query.dtype)
     for number in range(first, last):
         head, place = number // queries, number % queries
         count = seen[place]
         own = scores[:count]
-        _predict(predictor_query[head, place, :width], predictor_keys[head], own)
+        for i in range(width):
+            own_query[i] = native.as_float(predictor_query[head, place, i])
+        _predict(own_query, predictor_keys[head], own)
         largest = native.ends(own)[1]
         mean = _sum(own) / count
         exact, is_whole = given_threshold, False
