@@ -158,6 +158,25 @@ def test_values_count_where_an_annotation_lists_them():
             chosen(wrong)
 
 
+def test_what_a_tuple_holds_counts_one_by_one():
+    @checks.typed
+    def first(both: tuple[Float[Tensor, " n"], int] | None) -> None:
+        return None
+
+    for _ in range(2):
+        first((torch.ones(3), 1))
+        first(None)
+        for wrong in (
+            (torch.ones(3), 1.0),
+            (torch.ones(3, dtype=torch.long), 1),
+            (torch.ones(3, 3), 1),
+            (torch.ones(3),),
+            [torch.ones(3), 1],
+        ):
+            with pytest.raises((TypeError, ValueError), match="first: "):
+                first(wrong)
+
+
 class Scaled:
     def __init__(self, factor):
         self.factor = factor

@@ -2,8 +2,8 @@
 
 ``torch.library.custom_op`` does the same, and at every call looks, in Python, whether a result
 shares memory with an argument. ``torch.library.opcheck`` sees that once, in the operators' tests. A
-call that finds the caches cold takes a fifth of a millisecond less without it, and a tenth less
-where ``call`` passes by the layer that records gradients.
+call that finds the caches cold takes .1 to .2 ms less without it, and .06 ms less where ``call``
+passes by the layer that records gradients.
 """
 
 import functools
