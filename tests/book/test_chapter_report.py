@@ -41,7 +41,8 @@ def shown(tmp_path_factory):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "1", "--nbval-lax", "--nbval-current-env", "."],
         cwd=folder,
-        env={**environment, "PYTHONPATH": str(layout.ROOT)},
+        # One thread, as in the whole run: the yardstick's threads would slow each other down.
+        env={**environment, "PYTHONPATH": str(layout.ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
