@@ -159,8 +159,7 @@ def has_dim(name: str, tensor: Tensor, dim: int) -> None:
 
 def finite(name: str, tensor: Tensor) -> None:
     """Raise ``ValueError`` where a tensor holds NaN or an infinity, and say how many."""
-    # One sum is finite unless an entry is not (or it overflows): entries are counted only then.
-    if math.isfinite(tensor.detach().sum(dtype=_wide(tensor.dtype)).item()):
+    if sum_is_finite(tensor):
         return
     wrong = int((~torch.isfinite(tensor)).sum())
     if wrong:
@@ -168,6 +167,14 @@ def finite(name: str, tensor: Tensor) -> None:
             f"`{name}` holds {wrong} values that are NaN or infinite, out of {tensor.numel()}. "
             "Remove them, or lower the step size that made them."
         )
+
+
+def sum_is_finite(tensor: Tensor) -> bool:
+    """Return whether a tensor has a finite sum: then no entry is NaN or infinite.
+
+    The reverse does not hold, as a sum may overflow; but it takes one pass and no memory.
+    """
+    return math.isfinite(tensor.detach().sum(dtype=_wide(tensor.dtype)).item())
 
 
 def same_dtype(**tensors: Tensor) -> None:

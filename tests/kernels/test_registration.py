@@ -47,6 +47,29 @@ def test_a_gradient_flows_where_it_is_asked_for():
     assert RECORDED == ["forward"]
 
 
+def test_in_no_grad_mode_the_recording_layer_is_passed_by():
+    passes = []
+
+    @registration.registered("looked_at_in_a_test")
+    def operator(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    def layer(x):
+        passes.append(torch.is_grad_enabled())
+        with torch._C._AutoDispatchBelowAutograd():
+            return operator(x)
+
+    library = torch.library.Library("l2s", "FRAGMENT")
+    library.impl("looked_at_in_a_test", layer, "Autograd")
+    x = torch.ones(2)
+    assert call(operator, x).sum() == 4
+    with torch.no_grad():
+        assert call(operator, x).sum() == 4
+        assert passes == [True]
+        operator(x)
+    assert passes == [True, False]  # it is there for those who call the operator itself
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_without_gradients_nothing_is_recorded(mode):
     RECORDED.clear()

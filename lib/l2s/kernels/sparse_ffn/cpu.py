@@ -63,13 +63,21 @@ def _forward(x, keys, values, entries, gates, is_mask, is_gated, activation, lim
 
 
 @element
+def _named(entries, place, is_mask):
+    """The neuron that an entry of a token's mask or list stands for; -1 for none."""
+    if is_mask:
+        return place if entries[place] else -1
+    return entries[place]
+
+
+@element
 def _plan_one(entries, is_mask, neurons):
     """For a single token: its neurons, in the order of its list, and their places there."""
     used, places = np.empty(entries.size, np.int64), np.empty(entries.size, np.int64)
     is_seen, count, is_proper = np.zeros(neurons, np.bool_), 0, True
     for place in range(entries.size):
-        neuron = place if is_mask else entries[place]
-        if (is_mask and not entries[place]) or neuron == -1:
+        neuron = _named(entries, place, is_mask)
+        if neuron == -1:
             continue
         if not 0 <= neuron < neurons or is_seen[neuron]:
             is_proper = False
@@ -88,8 +96,8 @@ def _plan(entries, is_mask, neurons):
     is_proper = True
     for token in range(entries.shape[0]):
         for place in range(entries.shape[1]):
-            neuron = place if is_mask else entries[token, place]
-            if (is_mask and not entries[token, place]) or neuron == -1:
+            neuron = _named(entries[token], place, is_mask)
+            if neuron == -1:
                 continue
             if not 0 <= neuron < neurons or last_token[neuron] == token:
                 is_proper = False
@@ -103,8 +111,8 @@ def _plan(entries, is_mask, neurons):
         filled = ends[:-1].copy()
         for token in range(entries.shape[0]):
             for place in range(entries.shape[1]):
-                neuron = place if is_mask else entries[token, place]
-                if (is_mask and not entries[token, place]) or neuron == -1:
+                neuron = _named(entries[token], place, is_mask)
+                if neuron == -1:
                     continue
                 tokens[filled[neuron]], places[filled[neuron]] = token, place
                 filled[neuron] += 1

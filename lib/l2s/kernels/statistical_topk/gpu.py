@@ -10,8 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from l2s import checks
 from l2s.kernels.precision import wide
-from l2s.kernels.statistical_topk.reference import are_finite
 from l2s.kernels.triton_rows import halves, sizes
 
 
@@ -22,14 +22,14 @@ def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Te
     """
     result = torch.empty_like(x)
     state = _launch(x, quantile, correction, result, "hard" if hard else "soft")
-    return result, state, are_finite(state)
+    return result, state, checks.sum_is_finite(state)
 
 
 def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, bool]:
     """Return which numbers are kept, and whether the rows' states are finite."""
     result = torch.empty_like(x, dtype=torch.bool)
     state = _launch(x, quantile, correction, result.view(torch.int8), "mask")
-    return result, are_finite(state)
+    return result, checks.sum_is_finite(state)
 
 
 def backward(

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from l2s import checks
 from l2s.kernels.precision import in_dtype, wide, widened
 
 
@@ -21,13 +22,13 @@ def forward(x: Tensor, quantile: float, correction: int, hard: bool) -> tuple[Te
     state, numbers = _state(x, quantile, correction), widened(x)
     threshold = state[:, 2:]
     result = torch.where(numbers > threshold, numbers, 0) if hard else (numbers - threshold).relu()
-    return in_dtype(result, x.dtype), state, are_finite(state)
+    return in_dtype(result, x.dtype), state, checks.sum_is_finite(state)
 
 
 def mask(x: Tensor, quantile: float, correction: int) -> tuple[Tensor, bool]:
     """Return which numbers are kept, and whether the rows' states are finite."""
     state = _state(x, quantile, correction)
-    return widened(x) > state[:, 2:], are_finite(state)
+    return widened(x) > state[:, 2:], checks.sum_is_finite(state)
 
 
 def backward(
@@ -42,11 +43,6 @@ def backward(
     pull = passed.sum(dim=1, keepdim=True, dtype=torch.float64).to(numbers.dtype)
     per_deviation = torch.where(deviation > 0, quantile / ((columns - correction) * deviation), 0)
     return (passed - pull * (1 / columns + per_deviation * (numbers - mean))).to(x.dtype)
-
-
-def are_finite(state: Tensor) -> bool:
-    """Whether all states are; a sum that overflows may say no."""
-    return math.isfinite(state.sum().item())
 
 
 def _state(x: Tensor, quantile: float, correction: int) -> Tensor:

@@ -12,7 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from l2s.kernels.topk_attention.reference import Choice, are_finite, seen_by
+from l2s import checks
+from l2s.kernels.topk_attention.reference import Choice, seen_by
 from l2s.kernels.triton_rows import halves
 
 _BLOCK = 32
@@ -50,7 +51,7 @@ def forward(
         num_warps=_WARPS,
         **constants(query, values, predictor_query, choice),
     )
-    return result, are_finite(result)
+    return result, checks.sum_is_finite(result)
 
 
 def constants(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from l2s import checks
 from l2s.kernels.precision import in_dtype, wide, widened
 from l2s.kernels.quantile import upper_quantile
 
@@ -57,12 +58,7 @@ def forward(
     is_used = found.is_chosen.any(dim=-2)[..., None]  # what no query reads may be anything
     read = torch.where(is_used, widened(values), 0)
     result = (found.logits.softmax(dim=-1) @ read).to(query.dtype)
-    return result, are_finite(result)
-
-
-def are_finite(result: Tensor) -> bool:
-    """Whether all numbers are; a sum that overflows may say no."""
-    return math.isfinite(result.sum(dtype=torch.float64).item())
+    return result, checks.sum_is_finite(result)
 
 
 def score(
