@@ -177,3 +177,21 @@ def test_bad_input_is_named(arguments, error, words):
         sparse_ffn(**(given | arguments))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ([0, 300_000], ["0 to 300000", "0 to 299999"]),
+        ([10**12, 0], [str(10**12)]),
+        ([0, -2], ["-2"]),
+        ([3, 1, 3], ["Row 0", "neuron 3 twice"]),
+    ],
+)
+@pytest.mark.usefixtures("implementation")
+def test_a_bad_list_of_a_single_token_is_named(named, words):
+    # So many that a mark behind the last one lies on a page of zeros, and is not set by chance.
+    with pytest.raises(ValueError, match="`active`|neuron") as caught:
+        sparse_ffn(normal(1, 3), normal(300_000, 3), normal(300_000, 2), torch.tensor([named]))
+    for word in words:
+        assert word in str(caught.value)
