@@ -59,11 +59,13 @@ def interleave(
     repeats: int = 7,
     warmup: int = 1,
     before: Callable[[], object] = lambda: None,
+    calls: int = 1,
 ) -> dict[str, float]:
     """Return the median time in seconds of each contender, over turns that they take.
 
     ``before`` runs before each turn and is not timed: it brings the caches into the same state,
-    which would else depend on who came before.
+    which would else depend on who came before. A turn is of so many ``calls`` in a row, of which
+    the last is timed: a single call finds its code in no cache, one after others finds it there.
     """
     for _ in range(warmup):
         for run in contenders.values():
@@ -72,6 +74,8 @@ def interleave(
     for _ in range(repeats):
         for name, run in contenders.items():
             before()
+            for _ in range(calls - 1):
+                run()
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)

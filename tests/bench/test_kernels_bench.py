@@ -1,5 +1,7 @@
 """The benchmark of the operators compares like with like."""
 
+import time
+
 import pytest
 import torch
 from l2s.kernels.statistical_topk import statistical_topk
@@ -12,7 +14,7 @@ from bench import kernels as bench
 def test_the_table_has_a_line_for_each_contender():
     rows = bench.measure(scale=64, repeats=1)
     groups = list(dict.fromkeys(row["work"] for row in rows))
-    assert len(groups) == 4
+    assert len(groups) == 6
     for group in groups:
         own = [row for row in rows if row["work"] == group]
         assert "floor" in own[0]["how"]
@@ -52,3 +54,17 @@ def test_before_runs_before_each_turn():
         before=lambda: turns.append("before"),
     )
     assert turns == ["one", "two", *["before", "one", "before", "two"] * 2]
+
+
+def test_of_calls_in_a_row_the_last_is_timed():
+    turns, slow = [], iter([0, 0.02, 0] * 2)
+
+    def run():
+        turns.append("run")
+        time.sleep(next(slow, 0))
+
+    found = harness.interleave(
+        {"run": run}, repeats=2, warmup=0, before=lambda: turns.append("before"), calls=3
+    )
+    assert turns == ["before", "run", "run", "run"] * 2
+    assert found["run"] < 0.01
