@@ -62,7 +62,6 @@ def measure(*, scale: int = 1, steps: int = STEPS, repeats: int = 25) -> list[di
                 "read / MB": f"{bytes_read / 1e6:.0f}",
                 "time / ms": f"{1e3 * seconds:.2f}",
                 "read / GB a second": f"{bytes_read / seconds / 1e9:.0f}",
-                "characters a second": f"{1 / seconds:.1f}",
                 "ratio": f"{medians['dense'] / medians[name]:.2f}",
             }
         )
